@@ -221,14 +221,10 @@ def annotate(doc: Doc, resolution: Resolution, rules: Rules, *, name: str = "ner
         raise ValueError(Errors.N021.format(key=key, name=name))
     entities = [Span(doc, x.start, x.end, label=x.label) for x in resolution.entities]
     covered = {i for x in resolution.entities for i in range(x.start, x.end)}
-    kept = []
-    for ent in preset_ents(doc, key):
-        if covered.isdisjoint(range(ent.start, ent.end)):
-            kept.append(ent)
-        else:
-            # set_ents leaves the id of a token that it does not give another.
-            for token in ent:
-                token.ent_id = 0
+    kept = [
+        x for x in preset_ents(doc, key) if covered.isdisjoint(range(x.start, x.end))
+    ]
+    _clear_ids(doc, kept)
     doc.set_ents([*kept, *entities], blocked=_blocked(doc), default="outside")
     if key is not None:
         _write_group(doc, key, resolution, rules.max_rejections)
@@ -363,6 +359,15 @@ def _blocked(doc: Doc) -> List[Span]:
     return [doc[int(i) : int(i) + 1] for i in numpy.flatnonzero(blocked)]
 
 
+def _clear_ids(doc: Doc, kept: List[Span]) -> None:
+    # set_ents leaves both ids of a token that is in no entity any more.
+    staying = {i for x in kept for i in range(x.start, x.end)}
+    for ent in doc.ents:
+        for token in ent:
+            if token.i not in staying:
+                token.ent_id = token.ent_kb_id = 0
+
+
 def _write_group(doc: Doc, key: str, resolution: Resolution, most: int) -> None:
     counts = resolution.counts
     if not counts:
@@ -373,6 +378,7 @@ def _write_group(doc: Doc, key: str, resolution: Resolution, most: int) -> None:
     rows = [(x, "entity") for x in resolution.entities]
     rows += [(x, "nested") for x in resolution.nested]
     rows.sort(key=lambda row: row[0][:5])
+    text = doc.text
     attrs: Dict[str, Any] = {
         MARK: FORMAT,
         "starts": [x.start_char for x, _ in rows],
@@ -381,7 +387,7 @@ def _write_group(doc: Doc, key: str, resolution: Resolution, most: int) -> None:
         "scores": [x.score for x, _ in rows],
         "states": [state for _, state in rows],
         "counts": counts,
-        "rejected": [_rejection_dict(doc, x) for x in resolution.rejections[:most]],
+        "rejected": [_rejection_dict(text, x) for x in resolution.rejections[:most]],
     }
     doc.spans[key] = _make_group(doc, key, attrs)
 
@@ -398,13 +404,13 @@ def _make_group(doc: Doc, key: str, attrs: Dict[str, Any]) -> SpanGroup:
     return SpanGroup(doc, name=key, attrs=attrs, spans=spans)
 
 
-def _rejection_dict(doc: Doc, rejection: Rejection) -> Dict[str, Any]:
+def _rejection_dict(text: str, rejection: Rejection) -> Dict[str, Any]:
     start, end, label, score, said, _ = rejection.candidate
     if said is None and start is not None and end is not None and 0 <= start < end:
-        said = doc.text[start:end]
+        said = text[start:end]
     row: Dict[str, Any] = {
-        "start_char": None if start is None else int(start),
-        "end_char": None if end is None else int(end),
+        "start_char": _storable(start),
+        "end_char": _storable(end),
         "label": clean_text(label),
         "score": None if score is None or not math.isfinite(score) else float(score),
         "reason": rejection.reason,
@@ -413,3 +419,8 @@ def _rejection_dict(doc: Doc, rejection: Rejection) -> Dict[str, Any]:
     if rejection.cut is not None:
         row["cut"] = [list(borders) for borders in rejection.cut]
     return row
+
+
+def _storable(offset: Optional[int]) -> Optional[int]:
+    # An engine may answer any number; msgpack has no integers above 64 bits.
+    return None if offset is None or abs(offset) >= 2**63 else int(offset)

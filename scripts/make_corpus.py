@@ -2,8 +2,8 @@
 
     python scripts/make_corpus.py IN OUT.spacy [--lang en]
 
-IN is a split of the gold set (.txt, see corpus/README.md), or JSON lines (.jsonl,
-.jsonl.gz). Entities that the tokenizer cuts are named by document, characters and label,
+IN is a split of the gold set (.txt, see corpus/README.md), JSON lines (.jsonl, .jsonl.gz)
+or a file with a token and its IOB2 tag per line (.conll, .annotated). Entities that the tokenizer cuts are named by document, characters and label,
 and their tokens are marked as unannotated.
 """
 
@@ -17,6 +17,7 @@ from spacy.language import Language
 from spacy.tokens import Doc, DocBin
 from wasabi import msg
 
+from ner_components.corpora.conll import read_conll
 from ner_components.corpora.jsonl import read_jsonl
 from ner_components.corpora.markup import read_markup
 from ner_components.corpora.offsets import Entity
@@ -44,7 +45,9 @@ def read(source: Path, nlp: Language) -> Iterator[tuple[Doc, list[Entity]]]:
     """YIELDS (tuple): Each document, and the entities that could not be set."""
     if source.suffix == ".txt":
         return (document.to_doc(nlp) for document in read_markup(source))
-    return read_jsonl(source, nlp)
+    if ".jsonl" in source.suffixes:
+        return read_jsonl(source, nlp)
+    return read_conll(source, nlp)
 
 
 if __name__ == "__main__":

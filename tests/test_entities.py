@@ -10,7 +10,6 @@ import srsly
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from spacy.tokens import Doc, Span, SpanGroup
-from spacy.vocab import Vocab
 
 from ner_components.entities import (
     ALIGNMENT_MODES,
@@ -29,7 +28,8 @@ from ner_components.entities import (
 )
 from ner_components.schema import EntitySchema
 
-VOCAB = Vocab()
+BLANK = spacy.blank("en")
+VOCAB = BLANK.vocab
 SCHEMA = EntitySchema.from_labels(
     ["PERSON", {"name": "ORG", "aliases": ["company"]}, {"name": "TICKER", "threshold": 0.8}]
 )
@@ -727,6 +727,3 @@ def test_any_text_through_the_tokenizer_keeps_offsets_exact(text, data):
     run(doc, proposed)
     for ent in doc.ents:
         assert doc.text[ent.start_char : ent.end_char] == ent.text
-
-
-BLANK = spacy.blank("en")

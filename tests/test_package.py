@@ -1,0 +1,66 @@
+"""A packaged pipeline is its source: installed elsewhere, it finds the same entities."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import spacy
+
+ROOT = Path(__file__).resolve().parent.parent
+TEXT = "Ann Lee met Bob Stone in Paris. The Bank of England hired John Smith."
+PREDICT = """
+import json, sys, spacy
+doc = spacy.load("en_tiny_ner")(sys.argv[1])
+print(json.dumps([[e.start_char, e.end_char, e.label_, e._.ner_score] for e in doc.ents]))
+"""
+
+
+def _run(*command, **kwargs):
+    result = subprocess.run(
+        [sys.executable, *map(str, command)],
+        capture_output=True,
+        text=True,
+        check=False,
+        **kwargs,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+def test_a_wheel_predicts_what_its_source_predicts(trained_transformer, tmp_path):
+    data = tmp_path / "train.jsonl"
+    data.write_text("{}\n")
+    meta = tmp_path / "meta.json"
+    _run(
+        ROOT / "scripts" / "make_meta.py",
+        trained_transformer,
+        meta,
+        *("--name", "tiny_ner", "--version", "1.2.3", "--license", "Apache-2.0"),
+        *("--data", data, "--data-license", "CC BY 4.0", "--data-name", "tiny"),
+    )
+    (tmp_path / "packages").mkdir()
+    _run(
+        *("-m", "spacy", "package", trained_transformer, tmp_path / "packages"),
+        *("--meta-path", meta, "--build", "wheel"),
+    )
+    (wheel,) = tmp_path.glob("packages/en_tiny_ner-1.2.3/dist/*.whl")
+    site = tmp_path / "site"
+    _run("-m", "pip", "install", "--quiet", "--no-deps", "--target", site, wheel)
+    env = {**os.environ, "PYTHONPATH": str(site), "HF_HUB_OFFLINE": "1"}
+    found = json.loads(_run("-c", PREDICT, TEXT, cwd=tmp_path, env=env))
+    doc = spacy.load(trained_transformer)(TEXT)
+    assert len(doc.ents) > 0
+    assert [x[:3] for x in found] == [[e.start_char, e.end_char, e.label_] for e in doc.ents]
+    for (*_, score), ent in zip(found, doc.ents, strict=True):
+        assert abs(score - ent._.ner_score) < 1e-5
+    packaged = json.loads((site / "en_tiny_ner" / "meta.json").read_text(encoding="utf8"))
+    assert any(x.startswith("ner_components[encoder]>=") for x in packaged["requirements"])
+    base, tiny = packaged["sources"]
+    assert base["name"] == "sentence-transformers/all-MiniLM-L6-v2"
+    assert base["license"] == "apache-2.0"
+    assert base["sha256"].startswith("53aa51172d142c89d9012cce15ae4d6c")
+    assert tiny["license"] == "CC BY 4.0"
+    assert len(tiny["sha256"]) == 64
+    assert str(tmp_path) not in (site / "en_tiny_ner" / "meta.json").read_text(encoding="utf8")
