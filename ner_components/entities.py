@@ -221,9 +221,7 @@ def annotate(doc: Doc, resolution: Resolution, rules: Rules, *, name: str = "ner
         raise ValueError(Errors.N021.format(key=key, name=name))
     entities = [Span(doc, x.start, x.end, label=x.label) for x in resolution.entities]
     covered = {i for x in resolution.entities for i in range(x.start, x.end)}
-    kept = [
-        x for x in preset_ents(doc, key) if covered.isdisjoint(range(x.start, x.end))
-    ]
+    kept = [x for x in preset_ents(doc, key) if covered.isdisjoint(range(x.start, x.end))]
     _clear_ids(doc, kept)
     doc.set_ents([*kept, *entities], blocked=_blocked(doc), default="outside")
     if key is not None:

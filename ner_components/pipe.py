@@ -248,14 +248,14 @@ class NerPipe(TrainablePipe):
         return self._schema
 
     @property
-    def labels(self) -> Tuple[str, ...]:  # type: ignore[override]
+    def labels(self) -> Tuple[str, ...]:
         """RETURNS (Tuple[str, ...]): The label names, empty before there are any."""
         if self._schema is None and self.cfg["labels"] is None and not self.cfg["schema"]:
             return ()
         return self.schema.names
 
     @property
-    def label_data(self) -> List[str]:  # type: ignore[override]
+    def label_data(self) -> List[str]:
         """RETURNS (List[str]): What `initialize(labels=...)` takes."""
         return list(self.labels)
 
@@ -264,7 +264,7 @@ class NerPipe(TrainablePipe):
         """RETURNS (bool): Whether the engine can make schema errors at all."""
         return True
 
-    def score(self, examples: Iterable[Example], **kwargs: Any) -> Dict[str, Any]:  # type: ignore[override]
+    def score(self, examples: Iterable[Example], **kwargs: Any) -> Dict[str, Any]:
         """Score predictions with the pipe's scorer.
 
         examples (Iterable[Example]): Predictions and references.
@@ -373,7 +373,9 @@ class NerPipe(TrainablePipe):
         }
         util.to_disk(path, serialize, exclude)
 
-    def from_disk(self, path: Union[str, Path], *, exclude: Iterable[str] = ()) -> "NerPipe":
+    def from_disk(
+        self, path: Union[str, Path], *, exclude: Iterable[str] = ()
+    ) -> "NerPipe":
         """Load the pipe in place from a folder.
 
         path (Union[str, Path]): The folder.
@@ -381,7 +383,7 @@ class NerPipe(TrainablePipe):
         RETURNS (NerPipe): This pipe.
         """
         self._validate_serialization_attrs()
-        deserialize = {
+        deserialize: Dict[str, Callable[[Path], Any]] = {
             "vocab": lambda p: self.vocab.from_disk(p, exclude=exclude),
             "model": lambda p: self._load_model(p.read_bytes()),
             "state.json": lambda p: self.set_state(srsly.read_json(p)),

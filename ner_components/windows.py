@@ -4,7 +4,8 @@ import math
 from typing import Iterator, List, NamedTuple, Sequence
 
 import numpy
-from thinc.types import Ints1d
+
+from .types import Ints1d
 
 
 class Window(NamedTuple):

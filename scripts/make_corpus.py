@@ -3,8 +3,9 @@
     python scripts/make_corpus.py IN OUT.spacy [--lang en]
 
 IN is a split of the gold set (.txt, see corpus/README.md), JSON lines (.jsonl, .jsonl.gz)
-or a file with a token and its IOB2 tag per line (.conll, .annotated). Entities that the tokenizer cuts are named by document, characters and label,
-and their tokens are marked as unannotated.
+or a file with a token and its IOB2 tag per line (.conll, .annotated). Entities that the
+tokenizer cuts are named by document, characters and label, and their tokens are marked as
+unannotated.
 """
 
 from collections import Counter

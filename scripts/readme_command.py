@@ -1,6 +1,6 @@
 """Print the Nth shell block of the README, so that CI runs what the README says.
 
-    python scripts/readme_command.py 2
+python scripts/readme_command.py 2
 """
 
 import re
@@ -12,7 +12,9 @@ README = Path(__file__).resolve().parent.parent / "README.md"
 
 def shell_blocks() -> list[str]:
     """RETURNS (list[str]): The README's ```bash blocks, in order."""
-    return re.findall(r"^```bash\n(.*?)^```$", README.read_text(encoding="utf8"), re.M | re.S)
+    return re.findall(
+        r"^```bash\n(.*?)^```$", README.read_text(encoding="utf8"), re.M | re.S
+    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Write a static displaCy page of a pipeline's predictions: the `visualize` step.
 
-    python scripts/visualize.py MODEL CORPUS.spacy OUT.html [--limit 50]
+python scripts/visualize.py MODEL CORPUS.spacy OUT.html [--limit 50]
 """
 
 from itertools import islice

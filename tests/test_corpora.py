@@ -167,7 +167,9 @@ def test_the_gold_set_fits_its_schema(nlp):
     for split in ("train", "dev", "test"):
         for document in read_markup(CORPUS / f"{split}.txt"):
             ids.append(document.id)
-            assert {e.label for e in document.entities + document.nested} <= set(schema.names)
+            assert {e.label for e in document.entities + document.nested} <= set(
+                schema.names
+            )
             cut = document.to_doc(nlp)[1]
             assert not cut or "misaligned" in document.tags
             assert not (cut and split == "test")

@@ -42,7 +42,9 @@ def test_ci_reads_the_command_from_the_readme():
 
 def test_tracked_text_holds_no_machine_path():
     # Built so that this line does not find itself.
-    machine = re.compile("(?:^|[^A-Za-z0-9_.-])/(?:" + "|".join(["work", "root", "home"]) + ")/")
+    machine = re.compile(
+        "(?:^|[^A-Za-z0-9_.-])/(?:" + "|".join(["work", "root", "home"]) + ")/"
+    )
     for folder in ("ner_components", "configs", "scripts", "benchmarks", "docs", ".ci"):
         for path in (ROOT / folder).rglob("*"):
             if path.suffix in {".py", ".cfg", ".md", ".yml", ""} and path.is_file():

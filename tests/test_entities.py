@@ -31,7 +31,11 @@ from ner_components.schema import EntitySchema
 BLANK = spacy.blank("en")
 VOCAB = BLANK.vocab
 SCHEMA = EntitySchema.from_labels(
-    ["PERSON", {"name": "ORG", "aliases": ["company"]}, {"name": "TICKER", "threshold": 0.8}]
+    [
+        "PERSON",
+        {"name": "ORG", "aliases": ["company"]},
+        {"name": "TICKER", "threshold": 0.8},
+    ]
 )
 C = Candidate
 #       0         1         2         3         4
@@ -74,7 +78,9 @@ def test_the_sentence_of_these_tests_is_what_it_says():
 
 def test_an_entity_keeps_its_characters_schema_label_and_score():
     doc = make_doc()
-    result = run(doc, [C(38, 42, "ticker", 0.9), C(0, 8, "PERSON", None), C(12, 30, "company", 0.5)])
+    result = run(
+        doc, [C(38, 42, "ticker", 0.9), C(0, 8, "PERSON", None), C(12, 30, "company", 0.5)]
+    )
     assert ents(doc) == [(0, 8, "PERSON"), (12, 30, "ORG"), (38, 42, "TICKER")]
     assert [x._.ner_score for x in doc.ents] == [None, 0.5, 0.9]
     assert result.counts == {"entity": 3}
@@ -297,7 +303,11 @@ NAME, HOLDINGS, BOTH = C(12, 16, "ORG", 0.9), C(17, 30, "ORG", 0.6), C(12, 25, "
             [(12, 30), (38, 42)],
         ),
         # between three: the winner in the middle leaves neither of its neighbours
-        ("score", [C(0, 11, "ORG", 0.5), C(4, 16, "ORG", 0.9), C(12, 25, "ORG", 0.6)], [(4, 16)]),
+        (
+            "score",
+            [C(0, 11, "ORG", 0.5), C(4, 16, "ORG", 0.9), C(12, 25, "ORG", 0.6)],
+            [(4, 16)],
+        ),
         # ... and the loser in the middle makes room for both
         (
             "score",
@@ -338,14 +348,18 @@ def test_duplicates_are_counted_and_the_best_score_stays():
 
 def test_candidates_that_align_to_one_span_are_duplicates():
     doc = make_doc()
-    result = run(doc, [C(0, 6, "PERSON", 0.9), C(1, 8, "PERSON", 0.8)], alignment_mode="expand")
+    result = run(
+        doc, [C(0, 6, "PERSON", 0.9), C(1, 8, "PERSON", 0.8)], alignment_mode="expand"
+    )
     assert ents(doc) == [(0, 8, "PERSON")]
     assert result.counts == {"entity": 1, "duplicate": 1}
 
 
 def test_what_lies_inside_an_entity_is_nested_and_kept_in_the_group_only():
     doc = make_doc()
-    result = run(doc, [C(12, 30, "ORG", 0.9), C(12, 16, "PERSON", 0.5), C(17, 25, "ORG", 0.4)])
+    result = run(
+        doc, [C(12, 30, "ORG", 0.9), C(12, 16, "PERSON", 0.5), C(17, 25, "ORG", 0.4)]
+    )
     assert ents(doc) == [(12, 30, "ORG")]
     assert result.counts == {"entity": 1, "nested": 2}
     group = doc.spans["ner"]
@@ -458,7 +472,9 @@ def test_blocked_tokens_are_never_entities_and_stay_blocked(mode):
 
 def test_counts_stay_complete_when_rejections_are_capped():
     doc = make_doc()
-    result = run(doc, [C(0, 8, "PLANET", 0.9)] * 7 + [C(0, 8, "PERSON", 0.9)], max_rejections=3)
+    result = run(
+        doc, [C(0, 8, "PLANET", 0.9)] * 7 + [C(0, 8, "PERSON", 0.9)], max_rejections=3
+    )
     attrs = doc.spans["ner"].attrs
     assert len(attrs["rejected"]) == 3
     assert attrs["counts"] == {"entity": 1, "unknown_label": 7} == result.counts
@@ -533,7 +549,13 @@ def test_lone_surrogates_are_replaced_before_they_reach_a_doc():
     assert clean_text("a\ud83db") == "a?b"
     assert clean_text("a😀\u200db") == "a😀\u200db"
     doc = make_doc()
-    run(doc, [C(None, None, "OR\udc00G", 0.9, "Ac\ud83dme"), C(0, 3, "PERSON", None, "Ti\ud83d")])
+    run(
+        doc,
+        [
+            C(None, None, "OR\udc00G", 0.9, "Ac\ud83dme"),
+            C(0, 3, "PERSON", None, "Ti\ud83d"),
+        ],
+    )
     copy = Doc(VOCAB).from_bytes(doc.to_bytes())
     rows = copy.spans["ner"].attrs["rejected"]
     assert [(x["label"], x["text"]) for x in rows] == [("OR?G", "Ac?me"), ("PERSON", "Ti?")]
@@ -557,7 +579,20 @@ def test_offsets_too_large_to_store_are_not_stored():
 
 # Anything at all
 
-ODD = ["\u200b", "\u200d", "\ufe0f", "\u0301", "\x00", "\x1f", "\u2028", " ", "\n\t", "İ", "👩‍🚀", "ﷺ"]
+ODD = [
+    "\u200b",
+    "\u200d",
+    "\ufe0f",
+    "\u0301",
+    "\x00",
+    "\x1f",
+    "\u2028",
+    " ",
+    "\n\t",
+    "İ",
+    "👩‍🚀",
+    "ﷺ",
+]
 characters = st.characters(exclude_categories=["Cs"])
 words = st.lists(
     st.one_of(st.sampled_from([*ODD, "Ann", "Acme", "."]), st.text(characters, min_size=1, max_size=5)),
@@ -565,9 +600,13 @@ words = st.lists(
 )  # fmt: skip
 numbers = st.one_of(st.none(), st.integers(-3, 45), st.integers())
 scores = st.one_of(
-    st.none(), st.sampled_from([0, 1, 0.5, -1, 2, math.nan, math.inf, -math.inf]), st.floats(0, 1)
+    st.none(),
+    st.sampled_from([0, 1, 0.5, -1, 2, math.nan, math.inf, -math.inf]),
+    st.floats(0, 1),
 )
-labels = st.one_of(st.sampled_from(["PERSON", "ORG", "company", "ticker", "PLANET", ""]), st.text())
+labels = st.one_of(
+    st.sampled_from(["PERSON", "ORG", "company", "ticker", "PLANET", ""]), st.text()
+)
 candidates = st.lists(
     st.builds(
         Candidate,

@@ -52,7 +52,9 @@ def test_a_wheel_predicts_what_its_source_predicts(trained_transformer, tmp_path
     found = json.loads(_run("-c", PREDICT, TEXT, cwd=tmp_path, env=env))
     doc = spacy.load(trained_transformer)(TEXT)
     assert len(doc.ents) > 0
-    assert [x[:3] for x in found] == [[e.start_char, e.end_char, e.label_] for e in doc.ents]
+    assert [x[:3] for x in found] == [
+        [e.start_char, e.end_char, e.label_] for e in doc.ents
+    ]
     for (*_, score), ent in zip(found, doc.ents, strict=True):
         assert abs(score - ent._.ner_score) < 1e-5
     packaged = json.loads((site / "en_tiny_ner" / "meta.json").read_text(encoding="utf8"))
@@ -63,4 +65,6 @@ def test_a_wheel_predicts_what_its_source_predicts(trained_transformer, tmp_path
     assert base["sha256"].startswith("53aa51172d142c89d9012cce15ae4d6c")
     assert tiny["license"] == "CC BY 4.0"
     assert len(tiny["sha256"]) == 64
-    assert str(tmp_path) not in (site / "en_tiny_ner" / "meta.json").read_text(encoding="utf8")
+    assert str(tmp_path) not in (site / "en_tiny_ner" / "meta.json").read_text(
+        encoding="utf8"
+    )

@@ -125,9 +125,18 @@ def test_with_label_adds_to_a_copy():
         ([{}], "label 1, name: Field required"),
         ([{"name": 3}], "label 1, name: Input should be a valid string"),
         ([{"name": "A", "alias": []}], "label 1, alias: Extra inputs are not permitted"),
-        ([{"name": "A", "aliases": "B"}], "label 1, aliases: Input should be a valid tuple"),
-        ([{"name": "A", "aliases": ["B", 1]}], "label 1, aliases.1: Input should be a valid"),
-        (["B", {"name": "A", "threshold": 1.5}], "label 2, threshold: Input should be less"),
+        (
+            [{"name": "A", "aliases": "B"}],
+            "label 1, aliases: Input should be a valid tuple",
+        ),
+        (
+            [{"name": "A", "aliases": ["B", 1]}],
+            "label 1, aliases.1: Input should be a valid",
+        ),
+        (
+            ["B", {"name": "A", "threshold": 1.5}],
+            "label 2, threshold: Input should be less",
+        ),
         ([{"name": "A", "threshold": -0.1}], "label 1, threshold: Input should be greater"),
         ([{"name": "A", "threshold": float("nan")}], "label 1, threshold: "),
         ([{"name": "A", "aliases": [" "]}], "an alias of 'A' is empty or white space only"),

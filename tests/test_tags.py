@@ -150,7 +150,9 @@ def test_long_sequences_are_cut_only_where_nothing_can_be_lost(monkeypatch):
 def test_plain_labels_and_iob1_take_the_best_tag_of_each_token():
     plain = TagSet(["O", "PER", "LOC"])
     assert plain.scheme == "plain"
-    scores = numpy.log([[0.1, 0.8, 0.1], [0.2, 0.7, 0.1], [0.9, 0.05, 0.05], [0.1, 0.1, 0.8]])
+    scores = numpy.log(
+        [[0.1, 0.8, 0.1], [0.2, 0.7, 0.1], [0.9, 0.05, 0.05], [0.1, 0.1, 0.8]]
+    )
     (found,) = plain.decode([scores])
     assert [s[:3] for s in found] == [(0, 2, 0), (3, 4, 1)]
     # P(PER PER) and not PER after it; P(LOC) and not LOC before it.

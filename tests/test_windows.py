@@ -6,9 +6,7 @@ from hypothesis import strategies as st
 from ner_components.windows import Window, make_batches, make_windows
 
 
-@given(
-    length=st.integers(0, 3000), context=st.integers(0, 40), inner=st.integers(1, 300)
-)
+@given(length=st.integers(0, 3000), context=st.integers(0, 40), inner=st.integers(1, 300))
 def test_cores_partition_the_sequence_and_see_their_context(length, context, inner):
     size = 2 * context + inner
     windows = make_windows(length, size, context)

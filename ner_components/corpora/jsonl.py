@@ -37,7 +37,9 @@ def read_jsonl(path: Path, nlp: Language) -> Iterator[Tuple[Doc, List[Entity]]]:
         raise ValueError(Errors.N071.format(path=path))
 
 
-def _read_line(path: Path, number: int, line: str, nlp: Language) -> Tuple[Doc, List[Entity]]:
+def _read_line(
+    path: Path, number: int, line: str, nlp: Language
+) -> Tuple[Doc, List[Entity]]:
     problem, remedy = "", 'Each line is {"text", "spans"} or {"tokens", "ents"}.'
     try:
         data = json.loads(line)

@@ -21,7 +21,9 @@ from spacy.tokens import Doc, SpanGroup
 from ..errors import Errors
 from .offsets import Entity, set_entities
 
-_HEADER = re.compile(r"^===\s*(?P<id>\S+)\s*\|\s*genre:\s*(?P<genre>[^|]*?)\s*\|\s*tags:(?P<tags>[^|]*)$")
+_HEADER = re.compile(
+    r"^===\s*(?P<id>\S+)\s*\|\s*genre:\s*(?P<genre>[^|]*?)\s*\|\s*tags:(?P<tags>[^|]*)$"
+)
 _MARK = re.compile(r"\[\[|\|([^\[\]|\s]+)\]\]")
 NESTED_KEY = "nested"
 
@@ -53,7 +55,9 @@ class MarkedDocument:
         self.text += sentence
         self.sentences.append((offset, offset + len(sentence.rstrip("\n"))))
         outer_end = 0
-        for start, end, label in sorted(entities, key=lambda x: (x.start_char, -x.end_char)):
+        for start, end, label in sorted(
+            entities, key=lambda x: (x.start_char, -x.end_char)
+        ):
             entity = Entity(start + offset, end + offset, label)
             if start >= outer_end:
                 self.entities.append(entity)

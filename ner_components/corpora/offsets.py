@@ -1,6 +1,6 @@
 """Entities by characters onto a tokenised document."""
 
-from typing import List, NamedTuple, Sequence
+from typing import Iterator, List, NamedTuple, Sequence
 
 from spacy.tokens import Doc, Span
 
@@ -31,11 +31,11 @@ def set_entities(doc: Doc, entities: Sequence[Entity]) -> List[Entity]:
         else:
             spans.append(span)
     taken = {i for span in spans for i in range(span.start, span.end)}
-    unsure = {token.i for entity in cut for token in _touched(doc, entity)} - taken
+    unsure = {i for entity in cut for i in _touched(doc, entity)} - taken
     doc.set_ents(spans, missing=[doc[i : i + 1] for i in sorted(unsure)])
     return cut
 
 
-def _touched(doc: Doc, entity: Entity) -> Span:
-    mode = "expand"
-    return doc.char_span(entity.start_char, entity.end_char, alignment_mode=mode)
+def _touched(doc: Doc, entity: Entity) -> Iterator[int]:
+    span = doc.char_span(entity.start_char, entity.end_char, alignment_mode="expand")
+    return iter(()) if span is None else iter(range(span.start, span.end))

@@ -107,6 +107,8 @@ def score_spans(
 
 
 def _is_annotated(reference: Doc, x: Candidate) -> bool:
+    assert x.start_char is not None
+    assert x.end_char is not None
     span = reference.char_span(x.start_char, x.end_char, alignment_mode="expand")
     return span is not None and all(token.ent_iob for token in span)
 

@@ -5,19 +5,18 @@ from collections import Counter
 from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple
 
 import numpy
-from spacy.attrs import IS_SPACE
 from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example
 from spacy.vocab import Vocab
 from thinc.api import Config, Model
-from thinc.types import Floats2d, Ints1d
 
 from ..entities import DEFAULT_SPANS_KEY, Candidate
 from ..errors import Errors, Warnings
 from ..evaluation.scorer import ner_score
 from ..pipe import NerPipe, logger
 from ..schema import EntitySchema, LabelConfig
+from ..types import Floats2d, Ints1d
 from ..windows import make_batches
 from .pretrained import Pretrained
 from .tags import TagSet
@@ -214,7 +213,7 @@ class NerEncoder(NerPipe):
         return self._tag_set
 
     @property
-    def labels(self) -> Tuple[str, ...]:  # type: ignore[override]
+    def labels(self) -> Tuple[str, ...]:
         """RETURNS (Tuple[str, ...]): The label names, empty before there are any."""
         return self.schema.names if self._schema is not None else super().labels
 
@@ -279,16 +278,16 @@ class NerEncoder(NerPipe):
         scores (List[Floats2d]): The model's scores for them, (tokens, tags).
         RETURNS (Tuple[float, List[Floats2d]]): The loss and its gradient.
         """
-        ops = self.model.ops
+        ops: Any = self.model.ops
         gold = numpy.concatenate([self._gold_tags(eg) for eg in examples])
-        rows = numpy.flatnonzero(gold >= 0)
+        columns = ops.asarray1i(gold[gold >= 0])
+        rows = ops.asarray1i(numpy.flatnonzero(gold >= 0))
         flat = ops.flatten(scores)
         gradient = ops.alloc2f(*flat.shape)
         if not len(rows):
             return 0.0, ops.unflatten(gradient, ops.asarray1i([len(x) for x in scores]))
         p = ops.softmax(flat[rows])
-        columns = gold[rows]
-        at = (numpy.arange(len(rows)), columns)
+        at = (ops.xp.arange(len(rows)), columns)
         loss = -ops.xp.log(p[at] + 1e-12).mean()
         p[at] -= 1.0
         gradient[rows] = p / len(rows)
@@ -409,7 +408,10 @@ class NerEncoder(NerPipe):
 
     def get_state(self) -> Dict[str, Any]:
         """RETURNS (Dict[str, Any]): Schema, tags, calibration, and where the pretrained
-        weights came from."""
+        weights came from. A checkpoint that was never used is loaded now: once saved, it
+        is not looked for again."""
+        if self._is_checkpoint and self._tag_set is None:
+            self._load_checkpoint()
         tags = None if self._tag_set is None else list(self._tag_set.tags)
         scheme = None if self._tag_set is None else self._tag_set.scheme
         shim = self._shim

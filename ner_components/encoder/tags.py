@@ -14,12 +14,12 @@ a span is its marginal under the constrained distribution: Culotta and McCallum,
 """
 
 import re
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy
-from thinc.types import Floats2d, Floats3d, Ints1d
 
 from ..errors import Errors
+from ..types import Floats2d, Floats3d, Ints1d
 from ..windows import make_batches
 
 SCHEMES = ("auto", "BILUO", "IOB2", "IOB1", "plain")
@@ -63,7 +63,9 @@ class TagSet:
         self.outside = next(i for i, tag in enumerate(self.tags) if tag in ("O", "o"))
         parsed = [_PREFIXED.match(name) for name in names]
         plain = not all(parsed) or {m[1] for m in parsed if m} == {"I"}
-        self.scheme = ("plain" if plain else _scheme(parsed)) if scheme == "auto" else scheme
+        self.scheme = (
+            ("plain" if plain else _scheme(parsed)) if scheme == "auto" else scheme
+        )
         if all(parsed):
             found = [m[2] for m in parsed if m]
             self._tag_of = {(m[1], m[2]): self._columns[m[0]] for m in parsed if m}
@@ -126,9 +128,7 @@ class TagSet:
             return [self._decode_free(x, temperature) for x in scores]
         spans: List[List[TagSpan]] = [[] for _ in scores]
         pieces = [
-            (i, start, end)
-            for i, x in enumerate(scores)
-            for start, end in self._pieces(x)
+            (i, start, end) for i, x in enumerate(scores) for start, end in self._pieces(x)
         ]
         lengths = [end - start for _, start, end in pieces]
         for batch in make_batches(lengths, 32 * STRETCH):
@@ -244,7 +244,7 @@ class _Potentials:
     def _viterbi(self) -> List[Tuple[int, int, int, int]]:
         batch, time, labels = self.b.shape
         with numpy.errstate(divide="ignore"):
-            o, b, i, l, u = (
+            o, b, i, last, u = (
                 numpy.log(x) for x in (self.o, self.b, self.i, self.l, self.u)
             )
         stay = numpy.concatenate([o[:, :, None], u], axis=2)
@@ -256,7 +256,7 @@ class _Potentials:
         ended = numpy.empty((time, batch), dtype="int64")  # -1: not an L-
         continued = numpy.empty((time, batch, labels), dtype=bool)
         for t in range(time):
-            ending = inside + l[:, t]
+            ending = inside + last[:, t]
             x = ending.argmax(axis=1)
             end_score, staying = ending[rows, x], out + stay_score[:, t]
             ended[t] = numpy.where(end_score > staying, x, -1)
@@ -272,7 +272,8 @@ class _Potentials:
         batch, time = best_stay.shape
         rows = numpy.arange(batch)
         state = numpy.full(batch, -1)  # -1 outside, else the label inside
-        starts, ends = [], []
+        starts: List[Tuple[Any, int]] = []
+        ends: List[Tuple[Any, int, Any]] = []
         for t in range(time - 1, -1, -1):
             outside = state < 0
             closing = outside & (ended[t] >= 0)
@@ -334,4 +335,3 @@ def _softmax(scores: Floats3d) -> Floats3d:
 def _clip(score: float) -> float:
     # Rounding may carry a marginal a hair outside its range.
     return min(max(score, 0.0), 1.0)
-

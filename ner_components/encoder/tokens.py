@@ -5,7 +5,8 @@ import re
 import numpy
 from spacy.attrs import IS_SPACE
 from spacy.tokens import Doc
-from thinc.types import Ints1d
+
+from ..types import Ints1d
 
 # Control and format characters, joiners, variation selectors, combining marks: an encoder
 # has no piece for a token made of these alone (U+200B, U+FE0F), as for white space.

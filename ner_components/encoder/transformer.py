@@ -11,17 +11,17 @@ size. Weights are saved as safetensors with strict keys, never pickled.
 import inspect
 from contextlib import contextmanager
 from threading import Lock
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple, cast
 
 import numpy
 import srsly
 from spacy.attrs import IDX, LENGTH
 from spacy.tokens import Doc
 from thinc.api import ArgsKwargs, Model, PyTorchShim, torch2xp, xp2torch
-from thinc.types import Floats1d, Floats2d, Ints1d
 from thinc.util import get_torch_default_device
 
 from ..errors import Errors
+from ..types import Floats1d, Floats2d, Ints1d
 from ..windows import Window, make_batches, make_windows
 from .pretrained import Pretrained, make_embedded
 
@@ -51,7 +51,7 @@ def build_transformer(
         far as the document has them.
     max_batch_items (int): Most pieces in one forward pass, padding counted in.
         About 1,000 is fastest on a CPU; a GPU wants 16,384 or more.
-    pooling (str): A token takes the vector of its "first" piece, or the "mean" of its pieces.
+    pooling (str): A token takes the vector of its "first" piece, or the "mean" of all.
     RETURNS (Model[List[Doc], List[Floats2d]]): Token vectors, (tokens, width).
     RAISES (ValueError): A setting is out of range.
     """
@@ -81,7 +81,7 @@ def build_hf_token_classifier(
     auto = "AutoModelForTokenClassification"
     model = _build("hf_token_classifier", auto, window, context, max_batch_items, "first")
     model.attrs["scheme"] = scheme
-    model.shims[0].pretrained = Pretrained(name, revision)
+    _shim_of(model).pretrained = Pretrained(name, revision)
     return model
 
 
@@ -108,14 +108,20 @@ def _build(
         "pooling": pooling,
     }
     return Model(
-        name, forward, init=init, dims={"nO": None}, attrs=attrs, shims=[TransformerShim(auto)]
+        name,
+        forward,
+        init=init,
+        dims={"nO": None},
+        attrs=attrs,
+        shims=[TransformerShim(auto)],
     )
 
 
 def init(model: Model, X: Any = None, Y: Any = None) -> None:
     """Load the pretrained weights, if that was not done before."""
-    model.shims[0].load()
-    model.set_dim("nO", model.shims[0].width)
+    shim = _shim_of(model)
+    shim.load()
+    model.set_dim("nO", shim.width)
 
 
 def forward(
@@ -127,30 +133,31 @@ def forward(
     is_train (bool): Whether gradients are wanted.
     RETURNS (Tuple[List[Floats2d], Callable]): Rows of each document, and backprop.
     """
-    shim: TransformerShim = model.shims[0]
-    if shim.load():
-        model.set_dim("nO", shim.width, force=True)
+    shim, ops = _shim_of(model), cast(Any, model.ops)
+    shim.load()
+    model.set_dim("nO", shim.width)
     lengths = [len(doc) for doc in docs]
-    output = model.ops.alloc2f(sum(lengths), shim.width)
-    steps: List[Tuple[Ints1d, Callable]] = []
+    output = ops.alloc2f(sum(lengths), shim.width)
+    steps: List[Tuple[Ints1d, torch.Tensor, Callable]] = []
     for batch in _make_plan(model, shim, docs):
         rows, backprop_rows = shim(batch.to_torch(shim), is_train)
-        output[batch.targets] += torch2xp(rows)
+        targets = ops.asarray1i(batch.targets)
+        output[targets] += torch2xp(rows)
         if is_train:
-            steps.append((batch.targets, lambda d, b=backprop_rows, r=rows: _back(b, r, d)))
+            steps.append((targets, rows, backprop_rows))
 
     def backprop(d_rows: List[Floats2d]) -> List[Doc]:
-        d_output = model.ops.flatten(d_rows)
-        for targets, step in steps:
-            step(d_output[targets])
+        d_output = ops.flatten(d_rows)
+        for targets, rows, backprop_rows in steps:
+            grads = xp2torch(d_output[targets], device=rows.device)
+            backprop_rows(ArgsKwargs(args=((rows,),), kwargs={"grad_tensors": (grads,)}))
         return []
 
-    return model.ops.unflatten(output, model.ops.asarray1i(lengths)), backprop
+    return ops.unflatten(output, ops.asarray1i(lengths)), backprop
 
 
-def _back(backprop: Callable, rows: Any, d_rows: Floats2d) -> None:
-    grads = xp2torch(d_rows, device=rows.device)
-    backprop(ArgsKwargs(args=((rows,),), kwargs={"grad_tensors": (grads,)}))
+def _shim_of(model: Model) -> "TransformerShim":
+    return cast(TransformerShim, model.shims[0])
 
 
 class _Batch(NamedTuple):
@@ -209,7 +216,9 @@ def _make_plan(model: Model, shim: "TransformerShim", docs: List[Doc]) -> List[_
     extra = len(shim.prefix) + len(shim.suffix)
     return [
         _make_batch(shim, [windows[i] for i in chosen], model.attrs["pooling"])
-        for chosen in make_batches([x + extra for x in sizes], model.attrs["max_batch_items"])
+        for chosen in make_batches(
+            [x + extra for x in sizes], model.attrs["max_batch_items"]
+        )
     ]
 
 
@@ -332,7 +341,9 @@ class TransformerShim(PyTorchShim):
     def to_bytes(self) -> bytes:
         if self._model is None:
             return srsly.msgpack_dumps({"weights": None})
-        tensors = {k: v.detach().contiguous() for k, v in self._model.hf.state_dict().items()}
+        tensors = {
+            k: v.detach().contiguous() for k, v in self._model.hf.state_dict().items()
+        }
         config = self._model.hf.config.to_dict()
         # The folder or hub id it came from has no meaning in a saved pipeline.
         config.pop("_name_or_path", None)
@@ -355,7 +366,9 @@ class TransformerShim(PyTorchShim):
         keys = model.load_state_dict(load(message["weights"]), strict=False)
         if keys.missing_keys or keys.unexpected_keys:
             raise ValueError(
-                Errors.N056.format(missing=keys.missing_keys, unexpected=keys.unexpected_keys)
+                Errors.N056.format(
+                    missing=keys.missing_keys, unexpected=keys.unexpected_keys
+                )
             )
         self.settings, self.source = message["settings"], message["source"]
         self.tokenizer = Tokenizer.from_str(message["tokenizer"])
@@ -372,7 +385,9 @@ class TransformerShim(PyTorchShim):
             options = {"local_files_only": True}
         try:
             config = transformers.AutoConfig.from_pretrained(pretrained.name, **options)
-            tokenizer = transformers.AutoTokenizer.from_pretrained(pretrained.name, **options)
+            tokenizer = transformers.AutoTokenizer.from_pretrained(
+                pretrained.name, **options
+            )
             model_class = _model_class(self.auto, config)
             with _quiet():
                 model, info = model_class.from_pretrained(
@@ -464,10 +479,9 @@ def _quiet() -> Iterator[None]:
 
 
 def _model_class(auto: str, config: Any) -> Any:
-    mapping = {
-        "AutoModel": transformers.MODEL_MAPPING,
-        "AutoModelForTokenClassification": transformers.MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING,
-    }[auto]
+    mapping = transformers.MODEL_MAPPING
+    if auto == "AutoModelForTokenClassification":
+        mapping = transformers.MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING
     found = mapping[type(config)]
     return found[0] if isinstance(found, tuple) else found
 

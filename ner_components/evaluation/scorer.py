@@ -47,7 +47,9 @@ def schema_error_rate(counts: Dict[str, int]) -> Optional[float]:
     return sum(counts.get(x, 0) for x in SCHEMA_ERRORS) / total if total else None
 
 
-def _macro_f(examples: List[Example], per_type: Optional[Dict[str, Any]]) -> Optional[float]:
+def _macro_f(
+    examples: List[Example], per_type: Optional[Dict[str, Any]]
+) -> Optional[float]:
     gold = {ent.label_ for eg in examples for ent in eg.reference.ents}
     if not gold or per_type is None:
         return None
