@@ -61,19 +61,24 @@ class NerStats:
 
     @property
     def candidates(self) -> int:
-        return sum(self._counts.values())
+        return sum(self._snapshot().values())
 
     @property
     def entities(self) -> int:
-        return self._counts["entity"]
+        return self._snapshot()["entity"]
 
     @property
     def nested(self) -> int:
-        return self._counts["nested"]
+        return self._snapshot()["nested"]
 
     @property
     def rejections(self) -> Dict[str, int]:
-        return {k: v for k, v in self._counts.items() if k not in ("entity", "nested")}
+        counts = self._snapshot()
+        return {k: v for k, v in counts.items() if k not in ("entity", "nested")}
+
+    def _snapshot(self) -> "Counter[str]":
+        with self._lock:
+            return Counter(self._counts)
 
     def to_dict(self) -> Dict[str, Any]:
         names = ("documents", "candidates", "entities", "nested", "rejections", "failures")

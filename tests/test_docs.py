@@ -2,6 +2,8 @@
 
 import importlib.util
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -38,6 +40,11 @@ def test_ci_reads_the_command_from_the_readme():
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     assert module.shell_blocks()[1].strip().endswith("python -m pytest")
+
+
+def test_the_readme_figures_are_those_of_the_files():
+    command = [sys.executable, ROOT / "scripts" / "readme_figures.py", "--check"]
+    assert subprocess.run(command, check=False).returncode == 0
 
 
 def test_tracked_text_holds_no_machine_path():

@@ -7,6 +7,9 @@ import sys
 from pathlib import Path
 
 import spacy
+from spacy.tokens import DocBin
+
+from ner_components.colors import COLORS
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = "Ann Lee met Bob Stone in Paris. The Bank of England hired John Smith."
@@ -68,3 +71,31 @@ def test_a_wheel_predicts_what_its_source_predicts(trained_transformer, tmp_path
     assert str(tmp_path) not in (site / "en_tiny_ner" / "meta.json").read_text(
         encoding="utf8"
     )
+
+
+def test_visualize_writes_predictions_in_our_colours(trained_cnn, tmp_path):
+    nlp = spacy.load(trained_cnn)
+    DocBin(docs=[nlp.make_doc("Angela Merkel met Tim Cook in the lobby.")]).to_disk(
+        tmp_path / "dev.spacy"
+    )
+    page = tmp_path / "page.html"
+    _run(ROOT / "scripts" / "visualize.py", trained_cnn, tmp_path / "dev.spacy", page)
+    html = page.read_text(encoding="utf8")
+    assert html.count(f"background: {COLORS['PERSON']}") == 2
+    assert "Document 1" in html
+
+
+def test_make_corpus_keeps_ids_and_names_what_it_leaves_out(tmp_path):
+    source = tmp_path / "a.txt"
+    source.write_text(
+        "=== m-1 | genre: medicine | tags: misaligned\n"
+        "Take [[apixaban|DRUG]]5mg in [[Rome|LOCATION]].\n",
+        encoding="utf8",
+    )
+    output = tmp_path / "out" / "a.spacy"
+    printed = _run(ROOT / "scripts" / "make_corpus.py", source, output)
+    assert "m-1, 5-13, DRUG" in printed
+    assert "apixaban" not in printed
+    (doc,) = DocBin().from_disk(output).get_docs(spacy.blank("en").vocab)
+    assert [(e.text, e.label_) for e in doc.ents] == [("Rome", "LOCATION")]
+    assert doc.user_data["id"] == "m-1"

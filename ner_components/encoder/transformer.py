@@ -9,6 +9,7 @@ size. Weights are saved as safetensors with strict keys, never pickled.
 """
 
 import inspect
+import os
 from contextlib import contextmanager
 from threading import Lock
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple, cast
@@ -34,6 +35,13 @@ except ImportError as e:
     raise ImportError(Errors.N050.format(package=e.name)) from e
 
 POOLING = ("first", "mean")
+
+
+# A forked worker (`nlp.pipe(n_process=2)`) inherits OpenMP's pool without its threads and
+# would wait for them for ever; one thread needs no pool, and a core per worker is what the
+# caller asked for.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 
 def build_transformer(

@@ -1,0 +1,111 @@
+"""Write the measured figures into the README, between its markers, from metrics/published.
+
+    python scripts/readme_figures.py [--check]
+
+Nothing is typed in by hand: a test runs this with --check.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+README = ROOT / "README.md"
+PUBLISHED = ROOT / "metrics" / "published"
+START, END = "<!-- FIGURES START -->", "<!-- FIGURES END -->"
+NAMES = {"ours": "`ner_encoder`", "hf": "HF token classification", "spacy": "spaCy `ner`"}
+
+
+def main(check: bool) -> int:
+    """RETURNS (int): exit code: 1 if the README is not what the figures say."""
+    text = README.read_text(encoding="utf8")
+    before, rest = text.split(START)
+    after = rest.split(END)[1]
+    made = f"{before}{START}\n{figures()}\n{END}{after}"
+    if check:
+        return int(made != text)
+    README.write_text(made, encoding="utf8")
+    return 0
+
+
+def figures() -> str:
+    """RETURNS (str): The section, as Markdown."""
+    parts = ["## Figures", "", *gold(), *accuracy(), *speed(), *imports()]
+    return "\n".join(parts).rstrip()
+
+
+def gold() -> list[str]:
+    scores = read("gold")
+    lines = [
+        "Test set of the gold set, `configs/embedded.cfg`, as the first command above prints it:",
+        "",
+        "| label | P | R | F1 |",
+        "|---|---:|---:|---:|",
+    ]
+    for label, x in sorted(scores["ents_per_type"].items()):
+        lines.append(f"| {label} | {percent(x['p'])} | {percent(x['r'])} | {percent(x['f'])} |")
+    micro = [percent(scores[f"ents_{x}"]) for x in "prf"]
+    lines.append(f"| **micro** | {' | '.join(micro)} |")
+    lines.append(f"| **macro** | | | {percent(scores['ents_macro_f'])} |")
+    rate = scores["ner_schema_error_rate"]
+    shown = "n/a (an encoder can't make one)" if rate is None else percent(rate)
+    return [*lines, "", f"Schema error rate: {shown}.", ""]
+
+
+def accuracy() -> list[str]:
+    lines = [
+        "Strict span F1 against two peers: same backbone (all-MiniLM-L6-v2), epochs and batches, "
+        "learning rate tuned on dev, test touched once; mean of three seeds, 95% intervals of a "
+        "paired bootstrap over test sentences (`python benchmarks/encoder_f1.py`):",
+        "",
+        "| data | system | test F1 | interval | `ner_encoder` minus it |",
+        "|---|---|---:|---|---|",
+    ]
+    for dataset, result in read("encoder_f1").items():
+        for name, x in result["systems"].items():
+            other = result["differences"].get(name)
+            gap = f"{100 * other['f1']:+.2f} ({span(other['interval'], '+')})" if other else ""
+            cells = [dataset, NAMES[name], percent(x["f1"]), span(x["interval"]), gap]
+            lines.append(f"| {' | '.join(cells)} |")
+    return [*lines, ""]
+
+
+def speed() -> list[str]:
+    lines = [
+        "Words per CPU second, one thread, interleaved in one process, as a ratio to spaCy's "
+        "`transformer` + `ner` (median and range of the rounds):",
+        "",
+        "| data | texts | `ner_encoder` | HF pipeline |",
+        "|---|---|---|---|",
+    ]
+    for path in sorted(PUBLISHED.glob("speed-*.json")):
+        for texts, systems in read(path.stem)["words_per_second"].items():
+            cells = [ratio(systems[name]) for name in ("ours", "hf")]
+            lines.append(f"| {path.stem[6:]} | {texts} | {' | '.join(cells)} |")
+    return [*lines, ""]
+
+
+def imports() -> list[str]:
+    x = read("import_time")
+    return [f"`spacy.blank(\"en\")` costs {x['extra']:.0f} ms more with the package installed."]
+
+
+def read(name: str) -> dict[str, Any]:
+    return json.loads((PUBLISHED / f"{name}.json").read_text(encoding="utf8"))
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.1f}"
+
+
+def span(bounds: list[float], sign: str = "") -> str:
+    return " to ".join(f"{100 * x:{sign}.1f}" for x in bounds)
+
+
+def ratio(x: dict[str, Any]) -> str:
+    return f"{x['ratio']:.2f} ({x['ratio_min']:.2f} to {x['ratio_max']:.2f})"
+
+
+if __name__ == "__main__":
+    sys.exit(main("--check" in sys.argv[1:]))
