@@ -1,5 +1,5 @@
 """What the package costs everybody who has it installed: `spacy.blank("en")` imports every
-registered factory. Fresh processes with our entry points shown and hidden, interleaved; CPU time.
+registered factory. CPU time of fresh processes, our entry points shown and hidden in turn.
 
     python benchmarks/import_time.py [--rounds 15] [--output FILE.json]
 """

@@ -304,9 +304,11 @@ class NerPipe(TrainablePipe):
 
     def get_state(self) -> Dict[str, Any]:
         """RETURNS (Dict[str, Any]): JSON-serialisable state beside the weights."""
+        # Asking for the labels reads a schema file that was not needed before.
+        schema = self.schema if self.labels else None
         return {
             "format": STATE_FORMAT,
-            "schema": None if self._schema is None else self._schema.to_dict(),
+            "schema": None if schema is None else schema.to_dict(),
             "config": {"labels": self.cfg["labels"], "schema": self.cfg["schema"]},
         }
 

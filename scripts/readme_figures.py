@@ -44,7 +44,9 @@ def gold() -> list[str]:
         "|---|---:|---:|---:|",
     ]
     for label, x in sorted(scores["ents_per_type"].items()):
-        lines.append(f"| {label} | {percent(x['p'])} | {percent(x['r'])} | {percent(x['f'])} |")
+        lines.append(
+            f"| {label} | {percent(x['p'])} | {percent(x['r'])} | {percent(x['f'])} |"
+        )
     micro = [percent(scores[f"ents_{x}"]) for x in "prf"]
     lines.append(f"| **micro** | {' | '.join(micro)} |")
     lines.append(f"| **macro** | | | {percent(scores['ents_macro_f'])} |")
@@ -65,7 +67,11 @@ def accuracy() -> list[str]:
     for dataset, result in read("encoder_f1").items():
         for name, x in result["systems"].items():
             other = result["differences"].get(name)
-            gap = f"{100 * other['f1']:+.2f} ({span(other['interval'], '+')})" if other else ""
+            gap = (
+                f"{100 * other['f1']:+.2f} ({span(other['interval'], '+')})"
+                if other
+                else ""
+            )
             cells = [dataset, NAMES[name], percent(x["f1"]), span(x["interval"]), gap]
             lines.append(f"| {' | '.join(cells)} |")
     return [*lines, ""]
@@ -88,7 +94,9 @@ def speed() -> list[str]:
 
 def imports() -> list[str]:
     x = read("import_time")
-    return [f"`spacy.blank(\"en\")` costs {x['extra']:.0f} ms more with the package installed."]
+    return [
+        f'`spacy.blank("en")` costs {x["extra"]:.0f} ms more with the package installed.'
+    ]
 
 
 def read(name: str) -> dict[str, Any]:

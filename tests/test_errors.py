@@ -60,7 +60,10 @@ def test_an_unreadable_schema_names_file_and_line(tmp_path):
     path.write_text('{\n  "labels": [\n    "ORG"\n    "PERSON"\n  ]\n}', encoding="utf8")
     nlp = add(schema=str(path))
     message = error_of(lambda: nlp.get_pipe("my_ner").labels)
-    assert f"Can't read the schema {path}: line 4, column 5: Expecting ',' delimiter" in message
+    assert (
+        f"Can't read the schema {path}: line 4, column 5: Expecting ',' delimiter"
+        in message
+    )
     missing = add(schema=str(tmp_path / "missing.json"))
     message = error_of(lambda: missing.get_pipe("my_ner").labels)
     assert "missing.json: No such file or directory" in message
@@ -83,7 +86,9 @@ def test_a_pipe_without_labels_says_so():
 def test_an_empty_corpus():
     nlp = add(labels=LABELS)
     message = error_of(nlp.initialize, lambda: [])
-    assert "No examples to initialize 'my_ner' with: the training corpus is empty" in message
+    assert (
+        "No examples to initialize 'my_ner' with: the training corpus is empty" in message
+    )
     assert "paths.train" in message
 
 

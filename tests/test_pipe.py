@@ -14,7 +14,7 @@ from thinc.api import Model
 
 from ner_components import pipe as pipe_module
 from ner_components.encoder.component import NerEncoder
-from ner_components.entities import Candidate, Resolution, Rejection
+from ner_components.entities import Candidate, Rejection, Resolution
 from ner_components.evaluation.scorer import ner_score
 from ner_components.pipe import NerPipe, NerStats
 from ner_components.realign import NerRealign
@@ -78,7 +78,9 @@ def test_long_documents_fill_the_buffer_sooner(monkeypatch):
     engine = make_engine(labels=["NAME"])
     sizes = []
     predict = engine.predict
-    monkeypatch.setattr(engine, "predict", lambda docs: sizes.append(len(docs)) or predict(docs))
+    monkeypatch.setattr(
+        engine, "predict", lambda docs: sizes.append(len(docs)) or predict(docs)
+    )
     docs = [BLANK.make_doc("x " * n) for n in (5, 5, 5, 5, 50, 1, 1)]
     assert [len(doc) for doc in engine.pipe(docs)] == [5, 5, 5, 5, 50, 1, 1]
     assert sizes == [4, 1, 2]
@@ -95,7 +97,9 @@ def test_set_annotations_wants_candidates_for_each_document():
 
 
 def test_an_engine_needs_predict_only():
-    engine = make_engine(labels=["NAME", {"name": "CITY", "aliases": ["town"]}], spans_key="w")
+    engine = make_engine(
+        labels=["NAME", {"name": "CITY", "aliases": ["town"]}], spans_key="w"
+    )
     engine.answers = ("town", "PLANET")
     doc = engine(BLANK.make_doc("So Ann left."))
     assert [(x.text, x.label_, x._.ner_score) for x in doc.ents] == [
@@ -125,7 +129,9 @@ def test_settings_changed_in_cfg_count_from_the_next_document(cnn):
 
 
 def test_a_threshold_that_is_no_number_is_refused():
-    with pytest.raises(ValueError, match=r"\[components.words\] threshold = nan is not valid"):
+    with pytest.raises(
+        ValueError, match=r"\[components.words\] threshold = nan is not valid"
+    ):
         make_engine(threshold=numpy.nan)
 
 
@@ -135,7 +141,9 @@ def test_a_threshold_that_is_no_number_is_refused():
 def test_stats_add_up_when_threads_share_them():
     stats = NerStats()
     candidate = Candidate(0, 1, "A")
-    one = Resolution(rejections=[Rejection(candidate, "overlap"), Rejection(candidate, "preset")])
+    one = Resolution(
+        rejections=[Rejection(candidate, "overlap"), Rejection(candidate, "preset")]
+    )
 
     def work(i):
         for _ in range(200):

@@ -150,9 +150,13 @@ def test_boundaries_and_labels_must_both_be_right():
 
 
 def test_a_prediction_on_other_tokens_is_scored_by_characters():
-    predicted = Doc(VOCAB, words=["New", "York", "-", "based"], spaces=[True, False, False, False])
+    predicted = Doc(
+        VOCAB, words=["New", "York", "-", "based"], spaces=[True, False, False, False]
+    )
     predicted.ents = [Span(predicted, 0, 2, label="A")]
-    gold = Doc(VOCAB, words=["New", "Yo", "rk", "-based"], spaces=[True, False, False, False])
+    gold = Doc(
+        VOCAB, words=["New", "Yo", "rk", "-based"], spaces=[True, False, False, False]
+    )
     gold.ents = [Span(gold, 0, 3, label="A")]
     assert ner_score([Example(predicted, gold)])["ents_f"] == 1.0
 
