@@ -30,6 +30,9 @@ from transformers import (
     get_linear_schedule_with_warmup,
 )
 
+from ner_components.encoder.calibration import calibrate
+from ner_components.encoder.component import NerEncoder
+
 CONFIGS = Path(__file__).resolve().parent / "configs"
 SPACY_CONFIGS = {
     "spacy": CONFIGS / "spacy_transformer.cfg",
@@ -84,6 +87,16 @@ def train_system(name: str, settings: Settings) -> System:
     return SpacySystem.train(SPACY_CONFIGS[name], settings)
 
 
+def make_examples(nlp: Language, sentences: list[Sentence]) -> list[Example]:
+    """RETURNS (list[Example]): bare documents, and the same with gold entities."""
+    examples = []
+    for sentence in sentences:
+        gold = make_doc(nlp.vocab, sentence.tokens)
+        gold.set_ents([SpacySpan(gold, a, b, label=label) for a, b, label in sentence.ents])
+        examples.append(Example(make_doc(nlp.vocab, sentence.tokens), gold))
+    return examples
+
+
 class SpacySystem:
     """A spaCy pipeline."""
 
@@ -107,6 +120,10 @@ class SpacySystem:
             overrides[f"corpora.{corpus}.limit"] = settings.limit
         nlp = init_nlp(load_config(config_path, overrides=overrides, interpolate=False))
         nlp, _ = train_nlp(nlp, None, stdout=sys.stderr)
+        # What the shipped configs do in before_to_disk.
+        for _, pipe in nlp.pipeline:
+            if isinstance(pipe, NerEncoder):
+                calibrate(pipe, make_examples(nlp, settings.sentences("dev")))
         return cls(nlp)
 
     def predict(self, sentences: list[Sentence]) -> list[list[Span]]:

@@ -229,9 +229,10 @@ class NerPipe(TrainablePipe):
         )
         if isinstance(error, KeyError):
             # spaCy reports a KeyError as "did you forget to initialize".
+            # The key could be text of the document, so only the traceback is kept.
             wrapped = RuntimeError(f"{self.name}: internal KeyError")
-            wrapped.__cause__ = error
-            error = wrapped
+            wrapped.__suppress_context__ = True
+            error = wrapped.with_traceback(error.__traceback__)
         self.get_error_handler()(self.name, self, [doc], error)
 
     # Labels and settings

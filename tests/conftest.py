@@ -14,15 +14,21 @@ LABELS = ["PERSON", "ORG", "TICKER"]
 
 # Text, then the entities in it.
 SENTENCES = [
-    ("Angela Merkel met Tim Cook in the lobby.", ["Angela Merkel|PERSON", "Tim Cook|PERSON"]),
+    (
+        "Angela Merkel met Tim Cook in the lobby.",
+        ["Angela Merkel|PERSON", "Tim Cook|PERSON"],
+    ),
     ("Shares of Acme Holdings rose after lunch.", ["Acme Holdings|ORG"]),
     ("Traders bought ACMH and sold ZORK today.", ["ACMH|TICKER", "ZORK|TICKER"]),
     ("The weather was fine and nobody complained.", []),
-    ("Yesterday Maria Garcia left Zork Industries.", ["Maria Garcia|PERSON", "Zork Industries|ORG"]),
+    (
+        "Yesterday Maria Garcia left Zork Industries.",
+        ["Maria Garcia|PERSON", "Zork Industries|ORG"],
+    ),
     ("Zork Industries hired Tim Cook.", ["Zork Industries|ORG", "Tim Cook|PERSON"]),
     ("Analysts at Acme Holdings like ZORK.", ["Acme Holdings|ORG", "ZORK|TICKER"]),
     ("We had coffee, then we went home.", []),
-]  # fmt: skip
+]
 
 # Words between entities that keep an overfitted model busy without entities.
 FILLER = "the weather was fine and we had coffee then we went home after lunch ."

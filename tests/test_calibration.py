@@ -16,6 +16,9 @@ from spacy.util import fix_random_seed
 from thinc.api import Adam, warmup_linear
 
 from ner_components.encoder.calibration import (
+    BIASES,
+    calibrate,
+    fit_outside_bias,
     fit_temperature,
     make_calibrate,
     score_spans,
@@ -167,6 +170,31 @@ def test_fitting_changes_neither_the_pipe_nor_the_documents():
     assert not any(eg.predicted.ents for eg in examples)
 
 
+def test_the_outside_bias_finds_what_is_held_back():
+    """Entities stand 1 below "outside", everything else 5: any bias between is perfect."""
+    _, ner, examples = _words_pipe(30, 1.0)
+    scores = []
+    for eg in examples:
+        x = numpy.zeros((8, 5)) - 1e4
+        x[:, 0] = 0.0
+        x[:, 4] = [-1.0 if token.ent_type_ else -5.0 for token in eg.reference]
+        scores.append(x)
+    ner.tag_scores = lambda docs: [x.copy() for x in scores[: len(docs)]]
+    assert not len(score_spans(ner, examples, scores, 1.0)[0])
+    assert 1.0 < fit_outside_bias(ner, examples, scores) <= 3.0
+    calibrate(ner, examples)
+    right = score_spans(ner, examples, scores, 1.0)[1]
+    assert right.all()
+    assert len(right) == sum(len(eg.reference.ents) for eg in examples)
+    # Scores that need none, and gold that says nothing.
+    even = [numpy.where(x == -1.0, 5.0, x) for x in scores]
+    assert abs(fit_outside_bias(ner, examples, even)) <= 1.0
+    bare = [Example(eg.predicted, eg.reference.copy()) for eg in examples]
+    for eg in bare:
+        eg.reference.set_ents([], default="missing")
+    assert fit_outside_bias(ner, bare, scores) == 0.0
+
+
 def test_unannotated_gold_is_neither_right_nor_wrong():
     nlp, ner, examples = _words_pipe(200, 3.0)
     fitted = fit_temperature(ner, examples)
@@ -239,25 +267,24 @@ def test_the_callback_calibrates_what_is_saved(tweets, tmp_path):
             }
         }
     }
-    resolved = spacy.util.registry.resolve(config)
-    calibrate = resolved["training"]["before_to_disk"]
-    ner.temperature = 1.0
+    callback = spacy.util.registry.resolve(config)["training"]["before_to_disk"]
     before = [x.score for x in ner.predict([fit_half[0].predicted])[0]]
-    assert calibrate(nlp) is nlp
-    fitted = ner.temperature
+    assert callback(nlp) is nlp
+    fitted, bias = ner.temperature, ner.outside_bias
     assert fitted > 1.1
+    assert bias in BIASES
     assert nlp.pipe_names == ["ner"]  # what was disabled meanwhile is back
     nlp.to_disk(tmp_path / "model")
-    loaded = spacy.load(tmp_path / "model")
-    assert loaded.get_pipe("ner").temperature == fitted
     from_bytes = spacy.blank("en")
     from_bytes.add_pipe("ner_encoder", name="ner", config={"model": CNN})
     from_bytes.from_bytes(nlp.to_bytes())
-    assert from_bytes.get_pipe("ner").temperature == fitted
+    for loaded in (spacy.load(tmp_path / "model"), from_bytes):
+        assert loaded.get_pipe("ner").temperature == fitted
+        assert loaded.get_pipe("ner").outside_bias == bias
     # A limit takes the first documents only.
     make_calibrate(tmp_path / "dev.spacy", limit=1)(nlp)
     assert ner.temperature != fitted
-    ner.temperature = 1.0
+    ner.temperature, ner.outside_bias = 1.0, 0.0
     after = [x.score for x in ner.predict([fit_half[0].predicted])[0]]
     assert after == before
 
@@ -318,7 +345,16 @@ def test_bc5cdr_scores_rank_and_are_calibrated():
         f"{marginal:.4f} (uncalibrated {_auroc(raw, right):.4f}), mean softmax "
         f"{mean:.4f} (at the temperature {mean_scaled:.4f})"
     )
+    calibrate(ner, fit_half)
+    p_both, right_both = score_spans(ner, held_out, scores, ner.temperature)
+    ece_both = _ece(p_both, right_both)
+    f1_both = 2 * right_both.sum() / (gold + len(right_both))
+    print(
+        f"with the outside bias {ner.outside_bias}: F1 {100 * f1_both:.2f}; temperature "
+        f"{ner.temperature:.3f}; ECE {ece_both:.4f}; AUROC {_auroc(p_both, right_both):.4f}"
+    )
     assert f1 > 0.7
     assert marginal >= mean - 0.005
     assert marginal >= mean_scaled - 0.005
     assert ece <= 0.03
+    assert ece_both <= 0.03

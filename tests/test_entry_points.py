@@ -103,6 +103,21 @@ print("fine")
     assert run_python(code) == "fine\n"
 
 
+def test_blank_imports_nothing_heavy_for_us():
+    """With the entry points of other packages hidden: spacy-transformers imports
+    transformers whenever it is installed, and that is not for us to answer."""
+    code = f"""
+import sys, catalogue, spacy
+from importlib.metadata import distribution
+before = set(sys.modules)
+catalogue.AVAILABLE_ENTRY_POINTS = distribution("ner_components").entry_points
+spacy.blank("en")
+new = {{name.partition(".")[0] for name in set(sys.modules) - before}}
+print("ner_components" in new, *sorted(new & set({HEAVY!r})))
+"""
+    assert run_python(code) == "True\n"
+
+
 def test_blank_loads_no_engine():
     code = """
 import sys, spacy

@@ -143,9 +143,9 @@ def test_missing_gold_annotation_is_neither_right_nor_wrong():
 
 
 def test_boundaries_and_labels_must_both_be_right():
-    found = ner_score(
-        [example(9, [(0, 2, "A"), (4, 6, "B"), (7, 8, "A")], [(0, 3, "A"), (4, 6, "A"), (7, 8, "A")])]
-    )  # fmt: skip
+    predicted = [(0, 2, "A"), (4, 6, "B"), (7, 8, "A")]
+    gold = [(0, 3, "A"), (4, 6, "A"), (7, 8, "A")]
+    found = ner_score([example(9, predicted, gold)])
     assert found["ents_f"] == pytest.approx(1 / 3)
 
 

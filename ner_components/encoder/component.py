@@ -142,8 +142,8 @@ class NerEncoder(NerPipe):
             scorer=scorer,
         )
         self.temperature = 1.0
+        self.outside_bias = 0.0
         self._tag_set: Optional[TagSet] = None
-        self._sources: List[Dict[str, Any]] = []
 
     # Prediction
 
@@ -187,6 +187,9 @@ class NerEncoder(NerPipe):
         """
         kept = [taggable(doc) for doc in docs]
         chosen = [x[i] for x, i in zip(scores, kept, strict=True)]
+        if self.outside_bias:
+            for x in chosen:  # copies: the index picked rows
+                x[:, self.tag_set.outside] -= self.outside_bias
         decoded = self.tag_set.decode(chosen, self.temperature)
         labels = self.tag_set.labels
         result = []
@@ -258,11 +261,13 @@ class NerEncoder(NerPipe):
             output = self.model.get_ref("output_layer")
             output.set_dim("nO", len(self._tag_set.tags), force=True)
             shim = self._shim
-            if shim is not None and pretrained is not None:
-                shim.pretrained = pretrained
+            if shim is not None:
+                # A second training starts where the first one did.
+                shim.unload()
+                shim.pretrained = pretrained or shim.pretrained
         self._check_labels(survey)
         self.model.initialize(X=survey.sample)
-        self.temperature = 1.0
+        self.temperature, self.outside_bias = 1.0, 0.0
         if self._shim is not None and nlp is not None:
             sources = nlp.meta.setdefault("sources", [])
             if self._shim.source not in sources:
@@ -370,9 +375,14 @@ class NerEncoder(NerPipe):
     @property
     def _shim(self) -> Any:
         """RETURNS (Any): The shim that holds pretrained weights, `None` without one."""
+        node = self._shim_node
+        return None if node is None else node.shims[0]
+
+    @property
+    def _shim_node(self) -> Optional[Model]:
         for node in self.model.walk():
             if node.shims and hasattr(node.shims[0], "pretrained"):
-                return node.shims[0]
+                return node
         return None
 
     @property
@@ -420,6 +430,7 @@ class NerEncoder(NerPipe):
             "tags": tags,
             "scheme": scheme,
             "temperature": self.temperature,
+            "outside_bias": self.outside_bias,
             "source": None if shim is None else shim.source,
         }
 
@@ -427,8 +438,18 @@ class NerEncoder(NerPipe):
         """Restore what `get_state` made; see `NerPipe.set_state`."""
         super().set_state(state)
         self.temperature = state["temperature"]
+        self.outside_bias = state["outside_bias"]
         if state["tags"] is not None:
             self._tag_set = TagSet(state["tags"], state["scheme"])
+
+    def _load_model(self, bytes_data: bytes) -> None:
+        # thinc saves a model's settings beside its weights and restores them, but
+        # settings are the config's: `spacy.load` can override the window.
+        node = self._shim_node
+        settings = {} if node is None else dict(node.attrs)
+        super()._load_model(bytes_data)
+        if node is not None:
+            node.attrs.update(settings)
 
     def override_labels(self, schema: EntitySchema) -> None:
         """Labels given at load time: a fine-tuned checkpoint takes another mapping of its

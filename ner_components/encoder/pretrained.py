@@ -53,7 +53,7 @@ class Pretrained:
         if self.sha256 is None:
             return
         file = Path(self.name) / "model.safetensors"
-        found = hash_file(file)
+        found = hash_file(file) if file.is_file() else "unknown (no such file)"
         if found != self.sha256:
             raise ValueError(
                 Errors.N052.format(file=file.name, found=found, expected=self.sha256)

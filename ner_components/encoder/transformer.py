@@ -337,6 +337,10 @@ class TransformerShim(PyTorchShim):
             self._load(self.pretrained or make_embedded())
             return True
 
+    def unload(self) -> None:
+        """Forget the weights: the next `load` starts from the pretrained ones."""
+        self._model = None
+
     def predict(self, inputs: ArgsKwargs) -> Any:
         with torch.no_grad():
             return self._model(*inputs.args)
