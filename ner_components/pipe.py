@@ -256,8 +256,12 @@ class NerPipe(TrainablePipe):
     @property
     def labels(self) -> Tuple[str, ...]:
         """RETURNS (Tuple[str, ...]): The label names, empty before there are any."""
-        if self._schema is None and self.cfg["labels"] is None and not self.cfg["schema"]:
-            return ()
+        if self._schema is None and self.cfg["labels"] is None:
+            # A package names the schema file it was trained with and carries the schema:
+            # spaCy asks for the labels before that is restored, where no such file is.
+            path = self.cfg["schema"]
+            if path is None or not Path(path).is_file():
+                return ()
         return self.schema.names
 
     @property

@@ -31,7 +31,12 @@ def main(check: bool) -> int:
 
 def figures() -> str:
     """RETURNS (str): The section, as Markdown."""
-    sections = {"gold": gold, "encoder_f1": accuracy, "speed-*": speed, "import_time": imports}
+    sections = {
+        "gold": gold,
+        "encoder_f1": accuracy,
+        "speed-*": speed,
+        "import_time": imports,
+    }
     parts = ["## Figures", ""]
     for name, section in sections.items():
         if any(PUBLISHED.glob(f"{name}.json")):

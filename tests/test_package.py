@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import spacy
+from conftest import CNN
 from spacy.tokens import DocBin
 
 from ner_components.colors import COLORS
@@ -99,3 +100,16 @@ def test_make_corpus_keeps_ids_and_names_what_it_leaves_out(tmp_path):
     (doc,) = DocBin().from_disk(output).get_docs(spacy.blank("en").vocab)
     assert [(e.text, e.label_) for e in doc.ents] == [("Rome", "LOCATION")]
     assert doc.user_data["id"] == "m-1"
+
+
+def test_a_pipeline_needs_its_schema_file_no_more_once_saved(tmp_path):
+    schema = tmp_path / "schema.json"
+    schema.write_text('{"labels": [{"name": "X", "aliases": ["Y"]}]}', encoding="utf8")
+    nlp = spacy.blank("en")
+    nlp.add_pipe("ner_encoder", name="ner", config={"model": CNN, "schema": str(schema)})
+    nlp.initialize()
+    nlp.to_disk(tmp_path / "saved")
+    schema.unlink()
+    again = spacy.load(tmp_path / "saved")
+    assert again.get_pipe("ner").labels == ("X",)
+    assert again.get_pipe("ner").schema.resolve("Y") == "X"
