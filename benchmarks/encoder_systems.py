@@ -250,10 +250,7 @@ def make_reader(
     """Read a split with the corpus's own tokens, so that no tokeniser moves a boundary."""
 
     def read(nlp: Language) -> Iterator[Example]:
-        for sentence in read_split(dataset, split)[: limit or None]:
-            gold = make_doc(nlp.vocab, sentence.tokens)
-            gold.set_ents([SpacySpan(gold, *ent) for ent in sentence.ents])
-            yield Example(make_doc(nlp.vocab, sentence.tokens), gold)
+        yield from make_examples(nlp, read_split(dataset, split)[: limit or None])
 
     return read
 

@@ -7,7 +7,7 @@ import warnings
 import numpy
 import pytest
 import spacy
-from conftest import SENTENCES, gold_entities, make_examples
+from conftest import CNN, SENTENCES, gold_entities, make_examples
 from spacy.util import fix_random_seed
 from thinc.api import Adam
 
@@ -44,17 +44,7 @@ def _add_upstream(nlp, kind):
             "grad_factor": 1.0,
             "pooling": {"@layers": "reduce_mean.v1"},
         }
-    cnn = {
-        "@architectures": "spacy.HashEmbedCNN.v2",
-        "width": 48,
-        "depth": 2,
-        "embed_size": 500,
-        "window_size": 1,
-        "maxout_pieces": 2,
-        "subword_features": True,
-        "pretrained_vectors": None,
-    }
-    nlp.add_pipe("tok2vec", config={"model": cnn})
+    nlp.add_pipe("tok2vec", config={"model": CNN["tok2vec"]})
     return {"@architectures": "spacy.Tok2VecListener.v1", "width": 48}
 
 

@@ -216,11 +216,6 @@ class NerEncoder(NerPipe):
         return self._tag_set
 
     @property
-    def labels(self) -> Tuple[str, ...]:
-        """RETURNS (Tuple[str, ...]): The label names, empty before there are any."""
-        return self.schema.names if self._schema is not None else super().labels
-
-    @property
     def can_err(self) -> bool:
         """RETURNS (bool): Whether a tag can lead to no label; tags follow the tokens, so
         no other schema error is possible."""
