@@ -206,9 +206,10 @@ class NerPipe(TrainablePipe):
             if len(docs) == 1:
                 self._fail(docs[0], e)
                 return
-            # One bad document must not take its neighbours with it.
-            for doc in docs:
-                yield from self._annotate([doc])
+            # One bad document must not take its neighbours with it, nor their batch.
+            half = len(docs) // 2
+            yield from self._annotate(docs[:half])
+            yield from self._annotate(docs[half:])
             return
         for doc, proposed in zip(docs, candidates, strict=True):
             try:

@@ -288,6 +288,16 @@ def test_once_saved_it_is_never_looked_for_again(copy, tmp_path, used):
     loaded.update(_examples(loaded), sgd=Adam(1e-4))
 
 
+def test_a_checkpoint_is_named_in_the_meta_once_it_was_used(copy):
+    nlp, ner = _make(copy)
+    assert not nlp.meta.get("sources")
+    _found(nlp)
+    (source,) = nlp.meta["sources"]
+    assert source == ner.get_state()["source"]
+    nlp.initialize(lambda: _examples(nlp))
+    assert nlp.meta["sources"] == [source]
+
+
 def test_no_path_is_saved_but_the_name_in_the_model_block(copy, tmp_path):
     nlp, _ = _make(copy)
     nlp.initialize(lambda: _examples(nlp))

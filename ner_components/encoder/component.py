@@ -82,7 +82,7 @@ def make_ner_encoder(
     scorer: Optional[Callable],
 ) -> "NerEncoder":
     """Make the component; see `NerEncoder`."""
-    return NerEncoder(
+    ner = NerEncoder(
         nlp.vocab,
         model,
         name,
@@ -97,6 +97,9 @@ def make_ner_encoder(
         buffer_size=buffer_size,
         scorer=scorer,
     )
+    # A fine-tuned checkpoint is loaded at first use, and named in the meta then.
+    ner.meta = nlp.meta
+    return ner
 
 
 class NerEncoder(NerPipe):
@@ -143,6 +146,7 @@ class NerEncoder(NerPipe):
         )
         self.temperature = 1.0
         self.outside_bias = 0.0
+        self.meta: Dict[str, Any] = {}
         self._tag_set: Optional[TagSet] = None
 
     # Prediction
@@ -263,10 +267,9 @@ class NerEncoder(NerPipe):
         self._check_labels(survey)
         self.model.initialize(X=survey.sample)
         self.temperature, self.outside_bias = 1.0, 0.0
-        if self._shim is not None and nlp is not None:
-            sources = nlp.meta.setdefault("sources", [])
-            if self._shim.source not in sources:
-                sources.append(self._shim.source)
+        if nlp is not None:
+            self.meta = nlp.meta
+        self._record_source()
 
     def get_loss(
         self, examples: Iterable[Example], scores: List[Floats2d]
@@ -395,6 +398,14 @@ class NerEncoder(NerPipe):
             labels = ", ".join(unknown)
             logger.warning(Warnings.W003.format(name=self.name, labels=labels))
         self._tag_set = tag_set
+        self._record_source()
+
+    def _record_source(self) -> None:
+        if self._shim is not None:
+            # spaCy's own meta has a null there.
+            sources = self.meta.get("sources") or []
+            if self._shim.source not in sources:
+                self.meta["sources"] = [*sources, self._shim.source]
 
     def _check_upstream(self, docs: Sequence[Doc]) -> None:
         """A listener without its upstream would see zeros and find nothing, silently."""
