@@ -112,7 +112,9 @@ def run(output: Path, stage: str, system: str, settings: Settings) -> None:
     if stage == "test":
         result["test"] = trained.predict(settings.sentences("test"))
         if settings.seed == TEST_SEEDS[0]:
-            trained.save(models_folder(output) / settings.dataset / system)
+            folder = models_folder(output) / settings.dataset
+            folder.mkdir(exist_ok=True)
+            trained.save(folder / system)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(result), encoding="utf8")
     print(f"{path}: {seconds:.0f} s, dev F1 {result['dev_f1']:.4f}", flush=True)

@@ -11,4 +11,5 @@ COLORS = {
     "DISEASE": "#f2a98c",
     "DRUG": "#f5ec9c",
     "TICKER": "#c4cdd6",
+    "MONEY": "#b9dd8b",
 }

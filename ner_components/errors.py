@@ -46,6 +46,9 @@ class Errors:
     N070 = "{path}, line {line}: {problem}. {remedy}"
     N071 = "{path} holds no documents. Check the path and the format."
 
+    # Evaluation
+    N080 = "No documents to draw from: an interval needs at least one."
+
 
 class Warnings:
     W001 = 'The encoder {source!r} is not pinned to a revision: its weights can change under you. Set revision = "{commit}" in {where}.'
