@@ -40,6 +40,22 @@ def test_the_gold_set_holds():
     assert result.returncode == 0, result.stdout
 
 
+def test_the_datasheet_counts_what_is_there():
+    splits = [list(read_markup(CORPUS / f"{split}.txt")) for split in check_gold.SPLITS]
+
+    def row(name, count):
+        counts = [count(documents) for documents in splits]
+        return f"| {name} | {' | '.join(map(str, [*counts, sum(counts)]))} |"
+
+    page = (CORPUS / "README.md").read_text(encoding="utf8")
+    assert row("documents", len) in page
+    assert row("entities (outermost)", lambda x: sum(len(d.entities) for d in x)) in page
+    for label in check_gold.LABELS:
+        assert row(label, lambda x: check_gold.count_labels(x)[label]) in page  # noqa: B023
+    for tag in check_gold.TAGS:
+        assert row(tag, lambda x: sum(tag in d.tags for d in x)) in page  # noqa: B023
+
+
 def test_the_annotators_differences_are_settled(tmp_path):
     result = _run("agreement.py", CORPUS, tmp_path / "agreement.json")
     assert result.returncode == 0, result.stdout
