@@ -15,6 +15,7 @@ from typing import Any
 
 import srsly
 import typer
+from readme_figures import percent
 from wasabi import msg
 
 from ner_components.corpora.markup import MarkedDocument, read_markup
@@ -40,8 +41,7 @@ def main(folder: Path, output: Path) -> None:
     output.parent.mkdir(parents=True, exist_ok=True)
     srsly.write_json(output, report)
     rows = [
-        (label, x["first"], x["second"], f"{100 * x['f']:.1f}")
-        for label, x in report.items()
+        (label, x["first"], x["second"], percent(x["f"])) for label, x in report.items()
     ]
     msg.table(rows, header=("label", "first", "second", "F1"), divider=True)
 

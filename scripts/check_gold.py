@@ -20,13 +20,12 @@ from wasabi import msg
 
 from ner_components.corpora.markup import MarkedDocument, read_markup
 from ner_components.corpora.offsets import Entity
+from ner_components.schema import EntitySchema
 
+ROOT = Path(__file__).resolve().parent.parent
 SPLITS = ("train", "dev", "test")
 GENRES = ("news", "finance", "law", "medicine", "commerce", "support", "chat", "forum")
-LABELS = (
-    *("PERSON", "ORG", "LOCATION", "PRODUCT", "STATUTE"),
-    *("DISEASE", "DRUG", "TICKER", "MONEY"),
-)
+LABELS = EntitySchema.from_file(ROOT / "corpus" / "schema.json").names
 # "misaligned" comes on top: marks that cut a token, for tests; none of them in test.
 TAGS = (
     *("alias", "word-ticker", "citation", "variant", "drug-name", "ambiguous", "punct"),
@@ -226,7 +225,7 @@ def check_tags(document: MarkedDocument) -> Iterator[Breach]:
             yield Breach(document.id, tag, "no such tag")
     if document.genre not in GENRES:
         yield Breach(document.id, document.genre, "no such genre")
-    if bool(document.nested) and "nested" not in document.tags:
+    if document.nested and "nested" not in document.tags:
         yield Breach(document.id, "nested", "the tag is missing")
 
 

@@ -49,7 +49,7 @@ def gold() -> list[str]:
     lines = [
         "Test set of the gold set, `configs/embedded.cfg`, as the first command above prints it. "
         "Agreement is the span F1 of two annotators who were not shown each other's marks; both are "
-        "instances of the AI model that wrote the texts, so people would agree less. 95% intervals, "
+        "instances of the AI model that wrote the texts, so read it as an upper bound. 95% intervals, "
         "a bootstrap over documents:",
         "",
         "| label | entities | P | R | F1 | interval | agreement | interval |",

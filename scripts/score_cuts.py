@@ -14,6 +14,8 @@ from typing import Annotated, Any
 import spacy
 import srsly
 import typer
+from readme_figures import percent
+from readme_figures import span as interval
 from spacy.tokens import Doc, DocBin, Span
 from wasabi import msg
 
@@ -38,7 +40,7 @@ def main(
     output.parent.mkdir(parents=True, exist_ok=True)
     srsly.write_json(output, report)
     rows = [
-        (cut, name, x["documents"], x["gold"], percent(x["f"]), interval(x))
+        (cut, name, x["documents"], x["gold"], percent(x["f"]), interval(x["interval"]))
         for cut, by_name in report.items()
         for name, x in by_name.items()
     ]
@@ -110,14 +112,6 @@ def describe(scores: list[SpanScore]) -> dict[str, Any]:
         "f": total.f,
         "interval": bootstrap_f(scores),
     }
-
-
-def percent(share: float) -> str:
-    return f"{100 * share:.1f}"
-
-
-def interval(x: dict[str, Any]) -> str:
-    return " to ".join(percent(bound) for bound in x["interval"])
 
 
 if __name__ == "__main__":
