@@ -1,0 +1,46 @@
+"""F1 of `ner_encoder` on every corpus that is there: `spacy project run benchmark`.
+
+    python benchmarks/corpora_f1.py train [--seeds 3] [--corpora gold,wnut17]
+
+Each finished run is a file below metrics/corpora_f1, and a run whose file exists is not
+repeated.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from corpora_train import CORPORA, ROOT, is_there, run
+from wasabi import msg
+
+app = typer.Typer(add_completion=False, help=__doc__, rich_markup_mode=None)
+OUTPUT = ROOT / "metrics" / "corpora_f1"
+MODELS = ROOT / "training" / "corpora_f1"
+
+
+@app.command()
+def train(
+    output: Annotated[Path, typer.Option(help="Folder of finished runs.")] = OUTPUT,
+    models: Annotated[Path, typer.Option(help="Folder of data and models.")] = MODELS,
+    seeds: Annotated[int, typer.Option(help="How many, from 1 on.")] = 3,
+    corpora: Annotated[str, typer.Option(help="Names, by commas; empty for all.")] = "",
+) -> None:
+    """Train and annotate, seed by seed."""
+    wanted = corpora.split(",") if corpora else [x.name for x in CORPORA]
+    for seed in range(1, seeds + 1):
+        for corpus in CORPORA:
+            if corpus.name not in wanted:
+                continue
+            if is_there(corpus):
+                run(corpus, seed, output, models)
+            else:
+                msg.warn(f"{corpus.name} is not there: left out")
+
+
+@app.callback()
+def main() -> None:
+    """A group, so that `train` is named."""
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,167 @@
+"""Train `ner_encoder` on the corpora of the benchmark and annotate their test sets.
+
+Corpora are found in $NER_DATA, else in shared/data beside the repository. One that has no
+dev or test set gets one from what it has, see `CORPORA`: nothing is tuned on any of them,
+dev chooses the best of two evaluations and fits the calibration.
+"""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import spacy
+import srsly
+from spacy.cli.train import train
+from spacy.language import Language
+from spacy.tokens import Doc, DocBin
+from wasabi import msg
+
+from ner_components.corpora.jsonl import read_jsonl
+from ner_components.corpora.markup import read_markup
+
+ROOT = Path(__file__).resolve().parent.parent
+CONFIG = ROOT / "configs" / "embedded.cfg"
+WORDS_PER_STEP = 400  # of the config's batcher
+HELD_OUT = 0.1
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """What is trained on, and what is scored.
+
+    name (str): Its folder.
+    epochs (int): Chosen beforehand for about 200,000 words of training, one to twenty.
+    lang (str): Of its tokenizer; tokens are taken as the corpus has them.
+    train (str), test (str): Files for training and for the test; where there is no file
+        `dev`, the last tenth of the training documents serves.
+    model (Optional[str]): The corpus whose model is scored, for one that can't be
+        trained on.
+    """
+
+    name: str
+    epochs: int = 0
+    lang: str = "en"
+    train: str = "train"
+    test: str = "test"
+    model: str | None = None
+
+
+CORPORA = [
+    Corpus("gold", 6),
+    Corpus("wnut17", 3),
+    Corpus("crossner_ai", 20),
+    Corpus("crossner_literature", 20),
+    Corpus("crossner_science", 20),
+    Corpus("bc5cdr", 2, test="dev"),
+    Corpus("ncbi_disease", 2, test="dev"),
+    Corpus("fin_sec", 5),
+    Corpus("btc", 2),
+    Corpus("uner_en_ewt", 8, train="dev"),
+    Corpus("uner_de_pud", model="uner_en_ewt", lang="de"),
+    Corpus("uner_zh_gsd", 2, lang="zh"),
+    Corpus("lener_br", 1, lang="pt"),
+]
+
+
+def data_folder() -> Path:
+    """RETURNS (Path): the corpora: $NER_DATA, or shared/data beside the repository."""
+    return Path(os.environ.get("NER_DATA", ROOT.parent / "shared" / "data"))
+
+
+def is_there(corpus: Corpus) -> bool:
+    return corpus.name == "gold" or (data_folder() / corpus.name).is_dir()
+
+
+def read_split(corpus: Corpus, split: str) -> list[Doc]:
+    """RETURNS (list[Doc]): the documents or sentences of "train", "dev" or "test"."""
+    nlp = spacy.blank(corpus.lang)
+    if corpus.name == "gold":
+        path = ROOT / "corpus" / f"{split}.txt"
+        return [document.to_doc(nlp)[0] for document in read_markup(path)]
+    if split == "test":
+        return _read(corpus, corpus.test, nlp)
+    if "dev" not in (corpus.train, corpus.test) and _path(corpus, "dev").exists():
+        return _read(corpus, split, nlp)
+    train_docs, dev_docs = hold_out(_read(corpus, corpus.train, nlp))
+    return train_docs if split == "train" else dev_docs
+
+
+def _path(corpus: Corpus, file: str) -> Path:
+    return data_folder() / corpus.name / f"{file}.jsonl.gz"
+
+
+def _read(corpus: Corpus, file: str, nlp: Language) -> list[Doc]:
+    return [doc for doc, _ in read_jsonl(_path(corpus, file), nlp)]
+
+
+def hold_out(docs: list[Doc]) -> tuple[list[Doc], list[Doc]]:
+    """Split off the last tenth of the documents, at least one, whole: the sentences of a
+    document repeat its names. A sentence that names no document is one.
+
+    RETURNS (tuple): the rest, and what was split off.
+    """
+    ids = [doc.user_data.get("id", i) for i, doc in enumerate(docs)]
+    order = list(dict.fromkeys(ids))
+    held_out = set(order[len(order) - max(1, round(HELD_OUT * len(order))) :])
+    pairs = list(zip(ids, docs, strict=True))
+    rest = [doc for i, doc in pairs if i not in held_out]
+    return rest, [doc for i, doc in pairs if i in held_out]
+
+
+def run(corpus: Corpus, seed: int, output: Path, models: Path) -> None:
+    """Train on a corpus and annotate its test set, unless that is done already.
+
+    corpus (Corpus): The corpus.
+    seed (int): Of the training.
+    output (Path): Folder of finished runs, a file for each.
+    models (Path): Folder of data and models, not kept in git.
+    """
+    path = output / corpus.name / f"seed{seed}.json.gz"
+    if path.exists():
+        msg.info(f"{path} is finished")
+        return
+    source = next(x for x in CORPORA if x.name == (corpus.model or corpus.name))
+    folder = models / source.name / f"seed{seed}"
+    if not (folder / "model-best").exists():
+        train_model(source, seed, folder)
+    nlp = spacy.load(folder / "model-best")
+    found = annotate(nlp, read_split(corpus, "test"))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    srsly.write_gzip_json(path, {"epochs": source.epochs, "test": found})
+    msg.good(f"{path}: {sum(map(len, found))} entities in {len(found)} documents")
+
+
+def train_model(corpus: Corpus, seed: int, folder: Path) -> None:
+    """Train with the shipped config; only data, language, length and seed differ."""
+    folder.mkdir(parents=True, exist_ok=True)
+    words = 0
+    for split in ("train", "dev"):
+        docs = read_split(corpus, split)
+        words = words or sum(map(len, docs))
+        DocBin(docs=docs, store_user_data=True).to_disk(folder / f"{split}.spacy")
+    half = max(1, round(corpus.epochs * words / WORDS_PER_STEP / 2))
+    overrides = {
+        "paths.train": str(folder / "train.spacy"),
+        "paths.dev": str(folder / "dev.spacy"),
+        "nlp.lang": corpus.lang,
+        "system.seed": seed,
+        "training.max_steps": 2 * half,
+        "training.eval_frequency": half,
+        "training.optimizer.learn_rate.warmup_steps": half // 5,
+    }
+    if corpus.name == "gold":
+        overrides["components.ner.schema"] = str(ROOT / "corpus" / "schema.json")
+    train(CONFIG, folder, overrides=overrides)
+
+
+def annotate(nlp: Language, golds: Iterable[Doc]) -> list[list[list[object]]]:
+    """RETURNS (list): of each document, its entities as [first token, one past the last,
+    label, score]."""
+    docs = [
+        Doc(nlp.vocab, [t.text for t in x], [bool(t.whitespace_) for t in x]) for x in golds
+    ]
+    return [
+        [[ent.start, ent.end, ent.label_, ent._.ner_score] for ent in doc.ents]
+        for doc in nlp.pipe(docs)
+    ]
