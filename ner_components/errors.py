@@ -45,9 +45,48 @@ class Errors:
     # Corpora
     N070 = "{path}, line {line}: {problem}. {remedy}"
     N071 = "{path} holds no documents. Check the path and the format."
+    N072 = "{name} = {value!r} is not valid. Use {allowed}."
+    N073 = "{path}: the format can't be told: {problem}. Name it with `format` (--format): {allowed}."
+    N074 = "The format {format!r} has no option {option!r}. Leave it out, or name another format."
+    N075 = "{path}: {problem}. {remedy}"
+    N076 = "{path}: no document is left ({reasons}). Check the path, the format and the options that select documents."
+    N077 = "{path} holds files of several kinds: {kinds}. Read them one folder or file at a time, so that no sentence is read twice."
+    N078 = "Can't read the label names {path}: {problem}. It must be a JSON object of label to id, or a dataset_info.json with the names of the tags."
 
     # Evaluation
     N080 = "No documents to draw from: an interval needs at least one."
+    N081 = "Example {index}: the texts of reference and prediction differ, so their characters can't be compared. Annotate the text of the reference (`nlp(reference.text)`), or a Doc made of its words and spaces."
+    N082 = "The evaluations are not of the same documents: {problem}. Evaluate every system and seed on the same reference documents, in the same order."
+    N083 = 'Can\'t read the costs {path}: {problem}. It must be a JSON file {{"default": {{"missed": 1, "spurious": 1, "wrong_label": 1, "wrong_boundary": 1}}, "labels": {{"LABEL": {{...}}}}}}, costs 0 or more.'
+    N084 = 'Importing {package} failed: the jackknife interval needs it. Install it with: pip install "ner_components[eval]"'
+    N085 = "{metric!r} is no metric with an interval. Use one of {allowed}, and a label with label_f only."
+    N086 = "Document {index}: spans {first} and {second} of one side overlap. Strict matching needs spans free of overlap: score nested layers one at a time."
+    N087 = "method = {method!r} is no bootstrap interval. Use one of {allowed}."
+    N088 = "Gold has {gold} documents and the prediction {predicted}. Give one prediction for each document, in the same order."
+    N089 = "No schema error rate: no document has counted candidates, or the engine can't make a schema error."
+
+    # Corpus checks
+    N100 = 'Importing datasketch failed: finding near leaks needs it. Install it with: pip install "ner_components[eval]"'
+    N101 = "No split to check. Give at least one corpus."
+    N102 = "Two splits are called {name!r}. Rename a file, so that findings can name the split."
+    N103 = "{name} = {value!r} is not valid. Use {allowed}."
+
+    # Label mapping and detokenising
+    N110 = 'Can\'t read the label mapping {path}: {problem}. It must be a JSON file {{"source": ..., "target": ..., "labels": {{"LABEL": "TARGET" or null}}, "lossy": {{"LABEL": "why"}}}}.'
+    N111 = "No label mapping {name!r} comes with the package. Choose one of {known}, or give the path of your own file."
+    N112 = 'Importing sacremoses failed: detokenising needs it. Install it with: pip install "ner_components[eval]"'
+    N113 = 'Importing regex failed: offsets in graphemes need it. Install it with: pip install "ner_components[eval]"'
+    N114 = "{name} = {value!r} is not known. Use one of {allowed}."
+
+    # Schema tests
+    N120 = "{where}: {problem}. Mark entities as [[surface|LABEL]]: a must example needs one of its own label, a must_not example none."
+    N121 = 'Can\'t use the names in {path}: {problem}. It must be a JSON file {{"LABEL": {{"group": ["name", ...]}}}} with labels of the schema.'
+    N122 = "Can't read the baseline {path}: {problem}. Give a file that `python -m spacy ner test ... --output` wrote with this version."
+    N123 = "Can't leave out {item!r}. Give a kind or LABEL:kind; the kinds are {kinds}."
+    N124 = 'The schema has no examples, so there is nothing to test. Give its labels "must" and "must_not" sentences.'
+    N125 = "No pipe of the pipeline sets entities (its pipes: {pipes}). Name a pipeline with a named entity recogniser, and don't disable it."
+    N126 = "The pipeline carries no schema of its own. Give one with --schema."
+    N127 = "Can't use the sentences in {path}: {problem}. It must be a text file in UTF-8 with one sentence a line."
 
 
 class Warnings:
@@ -57,3 +96,4 @@ class Warnings:
     W004 = (
         "{name!r}: no training example has the labels {labels}: the model can't learn them."
     )
+    W070 = "{path}: dropped or repaired while reading: {notes}. Check that this is what you want; `python -m spacy ner convert` lists it too."

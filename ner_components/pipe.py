@@ -1,6 +1,8 @@
 """What every engine's component shares: the stream, annotation, scoring, saved state."""
 
+import json
 import logging
+import re
 from collections import Counter
 from pathlib import Path
 from threading import Lock
@@ -333,7 +335,7 @@ class NerPipe(TrainablePipe):
         saved = state["schema"]
         self._schema = None if saved is None else EntitySchema.from_dict(saved)
         config = {"labels": self.cfg["labels"], "schema": self.cfg["schema"]}
-        if config != state["config"]:
+        if _unescape(config) != _unescape(state["config"]):
             wanted = load_schema(config["labels"], config["schema"])
             if wanted is not None and wanted != self._schema:
                 self.override_labels(wanted)
@@ -406,3 +408,9 @@ class NerPipe(TrainablePipe):
 
     def _load_model(self, bytes_data: bytes) -> None:
         self.model.from_bytes(bytes_data)
+
+
+def _unescape(config: Dict[str, Any]) -> str:
+    # thinc doubles every "$" of a list when a config is written, and leaves it so when it
+    # is read: after two rounds "$5" is "$$$$5".
+    return re.sub(r"\$+", "$", json.dumps(config, sort_keys=True, default=str))

@@ -68,8 +68,10 @@ def test_every_entry_point_loads_and_resolves(group, name, value):
 
 def test_only_names_of_our_own_are_taken():
     """`llm_ner` belongs to spacy-llm, `ner` to spaCy."""
-    for group, name, _ in declared():
-        if group in GROUPS:
+    for group, name, value in declared():
+        if group == "spacy_cli":
+            assert (name, value) == ("ner", "ner_components.cli:ner_cli")
+        elif group in GROUPS:
             assert name.split(".")[0] == "ner_components"
         elif group == "spacy_factories":
             assert name.startswith("ner_")

@@ -86,22 +86,6 @@ def test_visualize_writes_predictions_in_our_colours(trained_cnn, tmp_path):
     assert "Document 1" in html
 
 
-def test_make_corpus_keeps_ids_and_names_what_it_leaves_out(tmp_path):
-    source = tmp_path / "a.txt"
-    source.write_text(
-        "=== m-1 | genre: medicine | tags: misaligned\n"
-        "Take [[apixaban|DRUG]]5mg in [[Rome|LOCATION]].\n",
-        encoding="utf8",
-    )
-    output = tmp_path / "out" / "a.spacy"
-    printed = _run(ROOT / "scripts" / "make_corpus.py", source, output)
-    assert "m-1, 5-13, DRUG" in printed
-    assert "apixaban" not in printed
-    (doc,) = DocBin().from_disk(output).get_docs(spacy.blank("en").vocab)
-    assert [(e.text, e.label_) for e in doc.ents] == [("Rome", "LOCATION")]
-    assert doc.user_data["id"] == "m-1"
-
-
 def test_a_pipeline_needs_its_schema_file_no_more_once_saved(tmp_path):
     schema = tmp_path / "schema.json"
     schema.write_text('{"labels": [{"name": "X", "aliases": ["Y"]}]}', encoding="utf8")

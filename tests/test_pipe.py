@@ -210,6 +210,16 @@ def test_labels_of_the_config_that_changed_since_saving_win_where_they_can():
     assert make_engine().from_bytes(data).labels == ("NAME",)
 
 
+def test_a_dollar_in_a_label_survives_that_configs_double_it():
+    """Writing a config makes "$" of a list "$$", and reading leaves it so."""
+    label = {"name": "MONEY", "description": "as in $5"}
+    data = make_engine(labels=[label]).to_bytes()
+    doubled = make_engine(labels=[{**label, "description": "as in $$$$5"}])
+    assert doubled.from_bytes(data).schema["MONEY"].description == "as in $5"
+    other = make_engine(labels=[{**label, "description": "as in 5"}])
+    assert other.from_bytes(data).schema["MONEY"].description == "as in 5"
+
+
 def test_a_saved_schema_does_not_need_its_file_again(tmp_path):
     path = tmp_path / "schema.json"
     path.write_text('[{"name": "NAME", "description": "a name"}]', encoding="utf8")

@@ -19,6 +19,7 @@ from spacy.language import Language
 from spacy.tokens import Doc, SpanGroup
 
 from ..errors import Errors
+from .files import error_at, read_lines
 from .offsets import Entity, set_entities
 
 _HEADER = re.compile(
@@ -89,23 +90,22 @@ class MarkedDocument:
 def read_markup(path: Path) -> Iterator[MarkedDocument]:
     """Read a split of the gold set.
 
-    path (Path): The file, UTF-8.
+    path (Path): The file, UTF-8, plain or gzipped.
     YIELDS (MarkedDocument): Its documents, in order.
     RAISES (ValueError): A line that is not in the format, with its number, or no document.
     """
     document: Optional[MarkedDocument] = None
-    with Path(path).open(encoding="utf8") as file:
-        for number, line in enumerate(file, 1):
-            line = line.strip()
-            if line.startswith("==="):
-                if document is not None:
-                    yield document
-                document = _read_header(path, number, line)
-            elif line and document is None:
-                remedy = 'Start with a header "=== ID | genre: GENRE | tags: TAG".'
-                raise _error(path, number, "text before the first header", remedy)
-            elif line and document is not None:
-                document.add_sentence(*_read_sentence(path, number, line))
+    for number, line in read_lines(path):
+        line = line.strip()
+        if line.startswith("==="):
+            if document is not None:
+                yield document
+            document = _read_header(path, number, line)
+        elif line and document is None:
+            remedy = 'Start with a header "=== ID | genre: GENRE | tags: TAG".'
+            raise error_at(path, number, "text before the first header", remedy)
+        elif line and document is not None:
+            document.add_sentence(*_read_sentence(path, number, line))
     if document is None:
         raise ValueError(Errors.N071.format(path=path))
     yield document
@@ -140,7 +140,7 @@ def _read_header(path: Path, number: int, line: str) -> MarkedDocument:
     found = _HEADER.match(line)
     if found is None:
         remedy = 'Write "=== ID | genre: GENRE | tags: TAG, TAG".'
-        raise _error(path, number, "the header can't be read", remedy)
+        raise error_at(path, number, "the header can't be read", remedy)
     tags = [x.strip() for x in found["tags"].split(",") if x.strip()]
     return MarkedDocument(found["id"], found["genre"], tags)
 
@@ -149,10 +149,4 @@ def _read_sentence(path: Path, number: int, line: str) -> Tuple[str, List[Entity
     try:
         return parse_marked(line.replace("¶", "\n"))
     except ValueError as e:
-        raise _error(path, number, str(e), "Mark entities as [[surface|LABEL]].") from e
-
-
-def _error(path: Path, number: int, problem: str, remedy: str) -> ValueError:
-    return ValueError(
-        Errors.N070.format(path=path, line=number, problem=problem, remedy=remedy)
-    )
+        raise error_at(path, number, str(e), "Mark entities as [[surface|LABEL]].") from e

@@ -1,0 +1,19 @@
+"""`python -m spacy ner ...`: importing this adds the commands to spaCy's (the entry point
+`spacy_cli` does so)."""
+
+import typer
+from spacy.cli._util import app
+
+from .check import check_cli
+from .convert import convert_cli
+from .test import test_cli
+
+ner_cli = typer.Typer(
+    name="ner",
+    help="Convert, check and test what named entity recognition is built on.",
+    no_args_is_help=True,
+)
+ner_cli.command("convert")(convert_cli)
+ner_cli.command("check")(check_cli)
+ner_cli.command("test")(test_cli)
+app.add_typer(ner_cli)
