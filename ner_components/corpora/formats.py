@@ -203,7 +203,7 @@ def read_corpus(
     chosen = {key: value for key, value in options.items() if value is not None}
     if wanted is not None:
         chosen["documents_list"] = wanted
-    labels = None if mapping is None else _load_mapping(mapping)
+    labels = None if mapping is None else LabelMapping.load(mapping)
     docs = _read_files(Path(path), nlp, format, notes, chosen)
     seen: Set[Any] = set()
     for doc, cut in join_documents(docs) if documents else docs:
@@ -223,12 +223,6 @@ def read_corpus(
             ", ".join(f"{reason}: {n}" for reason, n in notes.items()) or "it is empty"
         )
         raise ValueError(Errors.N076.format(path=path, reasons=reasons))
-
-
-def _load_mapping(name: Union[str, Path]) -> LabelMapping:
-    if Path(name).suffix == ".json":
-        return LabelMapping.from_file(name)
-    return LabelMapping.from_name(str(name))
 
 
 def _map_entities(entities: List[Entity], labels: LabelMapping) -> List[Entity]:
