@@ -1,15 +1,18 @@
 """F1 of `ner_encoder` on every corpus that is there: `spacy project run benchmark`.
 
     python benchmarks/corpora_f1.py train [--seeds 3] [--corpora gold,wnut17]
+    python benchmarks/corpora_f1.py report
 
-Each finished run is a file below metrics/corpora_f1, and a run whose file exists is not
-repeated.
+`train` trains with configs/embedded.cfg, untuned, and annotates the test sets. Each
+finished run is a file below metrics/corpora_f1, and a run whose file exists is not
+repeated. `report` scores them: report.json.
 """
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from corpora_report import write_report
 from corpora_train import CORPORA, ROOT, is_there, run
 from wasabi import msg
 
@@ -37,9 +40,12 @@ def train(
                 msg.warn(f"{corpus.name} is not there: left out")
 
 
-@app.callback()
-def main() -> None:
-    """A group, so that `train` is named."""
+@app.command()
+def report(
+    output: Annotated[Path, typer.Option(help="Folder of finished runs.")] = OUTPUT,
+) -> None:
+    """Score the finished runs."""
+    write_report(output)
 
 
 if __name__ == "__main__":

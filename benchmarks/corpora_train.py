@@ -1,11 +1,13 @@
 """Train `ner_encoder` on the corpora of the benchmark and annotate their test sets.
 
-Corpora are found in $NER_DATA, else in shared/data beside the repository. One that has no
-dev or test set gets one from what it has, see `CORPORA`: nothing is tuned on any of them,
-dev chooses the best of two evaluations and fits the calibration.
+Corpora are found in corpus/NAME as SPLIT.spacy, where `spacy project run corpora` puts
+them, else in $NER_DATA (shared/data beside the repository) as SPLIT.jsonl.gz. One that has
+no dev or test set gets one from what it has, see `CORPORA`. Nothing is tuned: dev chooses
+the better of two evaluations and fits the calibration.
 """
 
 import os
+import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +19,7 @@ from spacy.language import Language
 from spacy.tokens import Doc, DocBin
 from wasabi import msg
 
-from ner_components.corpora.jsonl import read_jsonl
+from ner_components.corpora.formats import read_corpus
 from ner_components.corpora.markup import read_markup
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -31,7 +33,7 @@ class Corpus:
     """What is trained on, and what is scored.
 
     name (str): Its folder.
-    epochs (int): Chosen beforehand for about 200,000 words of training, one to twenty.
+    epochs (float): Chosen beforehand, for 75,000 to 190,000 words of training.
     lang (str): Of its tokenizer; tokens are taken as the corpus has them.
     train (str), test (str): Files for training and for the test; where there is no file
         `dev`, the last tenth of the training documents serves.
@@ -40,7 +42,7 @@ class Corpus:
     """
 
     name: str
-    epochs: int = 0
+    epochs: float = 0
     lang: str = "en"
     train: str = "train"
     test: str = "test"
@@ -53,14 +55,14 @@ CORPORA = [
     Corpus("crossner_ai", 20),
     Corpus("crossner_literature", 20),
     Corpus("crossner_science", 20),
-    Corpus("bc5cdr", 2, test="dev"),
-    Corpus("ncbi_disease", 2, test="dev"),
-    Corpus("fin_sec", 5),
-    Corpus("btc", 2),
-    Corpus("uner_en_ewt", 8, train="dev"),
+    Corpus("bc5cdr", 1, test="dev"),
+    Corpus("ncbi_disease", 1, test="dev"),
+    Corpus("fin_sec", 3),
+    Corpus("btc", 1),
+    Corpus("uner_en_ewt", 5, train="dev"),
     Corpus("uner_de_pud", model="uner_en_ewt", lang="de"),
-    Corpus("uner_zh_gsd", 2, lang="zh"),
-    Corpus("lener_br", 1, lang="pt"),
+    Corpus("uner_zh_gsd", 1, lang="zh"),
+    Corpus("lener_br", 0.5, lang="pt"),
 ]
 
 
@@ -70,7 +72,7 @@ def data_folder() -> Path:
 
 
 def is_there(corpus: Corpus) -> bool:
-    return corpus.name == "gold" or (data_folder() / corpus.name).is_dir()
+    return corpus.name == "gold" or _path(corpus, corpus.test) is not None
 
 
 def read_split(corpus: Corpus, split: str) -> list[Doc]:
@@ -81,18 +83,25 @@ def read_split(corpus: Corpus, split: str) -> list[Doc]:
         return [document.to_doc(nlp)[0] for document in read_markup(path)]
     if split == "test":
         return _read(corpus, corpus.test, nlp)
-    if "dev" not in (corpus.train, corpus.test) and _path(corpus, "dev").exists():
+    if "dev" not in (corpus.train, corpus.test) and _path(corpus, "dev") is not None:
         return _read(corpus, split, nlp)
     train_docs, dev_docs = hold_out(_read(corpus, corpus.train, nlp))
     return train_docs if split == "train" else dev_docs
 
 
-def _path(corpus: Corpus, file: str) -> Path:
-    return data_folder() / corpus.name / f"{file}.jsonl.gz"
+def _path(corpus: Corpus, file: str) -> Path | None:
+    places = [
+        ROOT / "corpus" / corpus.name / f"{file}.spacy",
+        data_folder() / corpus.name / f"{file}.jsonl.gz",
+    ]
+    return next((path for path in places if path.exists()), None)
 
 
 def _read(corpus: Corpus, file: str, nlp: Language) -> list[Doc]:
-    return [doc for doc, _ in read_jsonl(_path(corpus, file), nlp)]
+    path = _path(corpus, file)
+    if path is None:
+        raise FileNotFoundError(f"{corpus.name} has no file {file!r}")
+    return [doc for doc, _ in read_corpus(path, nlp)]
 
 
 def hold_out(docs: list[Doc]) -> tuple[list[Doc], list[Doc]]:
@@ -123,7 +132,7 @@ def run(corpus: Corpus, seed: int, output: Path, models: Path) -> None:
         return
     source = next(x for x in CORPORA if x.name == (corpus.model or corpus.name))
     folder = models / source.name / f"seed{seed}"
-    if not (folder / "model-best").exists():
+    if not folder.exists():
         train_model(source, seed, folder)
     nlp = spacy.load(folder / "model-best")
     found = annotate(nlp, read_split(corpus, "test"))
@@ -134,16 +143,18 @@ def run(corpus: Corpus, seed: int, output: Path, models: Path) -> None:
 
 def train_model(corpus: Corpus, seed: int, folder: Path) -> None:
     """Train with the shipped config; only data, language, length and seed differ."""
-    folder.mkdir(parents=True, exist_ok=True)
+    unfinished = folder.with_name(f"{folder.name}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
     words = 0
     for split in ("train", "dev"):
         docs = read_split(corpus, split)
         words = words or sum(map(len, docs))
-        DocBin(docs=docs, store_user_data=True).to_disk(folder / f"{split}.spacy")
+        DocBin(docs=docs, store_user_data=True).to_disk(unfinished / f"{split}.spacy")
     half = max(1, round(corpus.epochs * words / WORDS_PER_STEP / 2))
     overrides = {
-        "paths.train": str(folder / "train.spacy"),
-        "paths.dev": str(folder / "dev.spacy"),
+        "paths.train": str(unfinished / "train.spacy"),
+        "paths.dev": str(unfinished / "dev.spacy"),
         "nlp.lang": corpus.lang,
         "system.seed": seed,
         "training.max_steps": 2 * half,
@@ -152,7 +163,8 @@ def train_model(corpus: Corpus, seed: int, folder: Path) -> None:
     }
     if corpus.name == "gold":
         overrides["components.ner.schema"] = str(ROOT / "corpus" / "schema.json")
-    train(CONFIG, folder, overrides=overrides)
+    train(CONFIG, unfinished, overrides=overrides)
+    unfinished.rename(folder)
 
 
 def annotate(nlp: Language, golds: Iterable[Doc]) -> list[list[list[object]]]:

@@ -11,32 +11,25 @@ from encoder_systems import spans_to_tags
 from seqeval.metrics import f1_score
 from seqeval.scheme import IOB2
 
+from ner_components.evaluation.metrics import (
+    Evaluation,
+    Interval,
+    compare,
+    evaluate_spans,
+    interval,
+)
+
 OURS = "ours"
-RESAMPLES = 1000
-CONFIDENCE = 95  # percent
+# Sentences are drawn with the seeds held fixed, the same ones for both systems.
+BOOTSTRAP: dict[str, Any] = {"resamples": 1000, "method": "percentile", "confidence": 0.95}
 TUNED_KEYS = ("lr", "epochs", "limit", "seed", "dev_f1")
 
 Run = dict[str, Any]
-Interval = tuple[float, float]
 
 
 def span_f1(gold: Sequence[Sequence[Span]], predicted: Sequence[Sequence[Span]]) -> float:
     """RETURNS (float): micro F1 of entities, exact boundaries and label, 0 to 1."""
-    return float(f1(count_spans(gold, predicted).sum(axis=0)))
-
-
-def count_spans(
-    gold: Sequence[Sequence[Span]], predicted: Sequence[Sequence[Span]]
-) -> np.ndarray:
-    """RETURNS (ndarray): shape (sentences, 3): right, predicted and gold entities."""
-    pairs = zip(gold, predicted, strict=True)
-    return np.array([(len(set(g) & set(p)), len(p), len(g)) for g, p in pairs])
-
-
-def f1(counts: np.ndarray) -> np.ndarray:
-    """RETURNS (ndarray): F1 of counts whose last axis is (right, predicted, gold)."""
-    right, predicted, gold = np.moveaxis(counts, -1, 0)
-    return 2 * right / np.maximum(predicted + gold, 1)
+    return evaluate_spans(gold, predicted).micro.f
 
 
 def seqeval_f1(sentences: list[Sentence], predicted: list[list[Span]]) -> float:
@@ -47,46 +40,24 @@ def seqeval_f1(sentences: list[Sentence], predicted: list[list[Span]]) -> float:
     return float(f1_score(gold, tags, mode="strict", scheme=IOB2))
 
 
-def bootstrap_f1(counts: np.ndarray, resamples: int = RESAMPLES) -> np.ndarray:
-    """Resample the test sentences (Koehn 2004, "Statistical significance tests for machine
-    translation evaluation"). Calls with equally many sentences draw the same resamples, so
-    results can be subtracted pair by pair.
-
-    counts (ndarray): shape (seeds, sentences, 3).
-    RETURNS (ndarray): shape (resamples,): the mean F1 over the seeds.
-    """
-    size = counts.shape[1]
-    random = np.random.default_rng(0)
-    times_drawn = random.multinomial(size, np.full(size, 1 / size), resamples)
-    return f1(np.einsum("rn,snc->rsc", times_drawn, counts)).mean(axis=1)
-
-
-def interval(samples: np.ndarray) -> Interval:
-    """RETURNS (tuple): the percentile interval of bootstrap samples."""
-    tail = (100 - CONFIDENCE) / 2
-    low, high = np.percentile(samples, [tail, 100 - tail])
-    return float(low), float(high)
-
-
 def summarise_system(
     tuned: list[Run], runs: list[Run]
-) -> tuple[dict[str, Any], np.ndarray]:
+) -> tuple[dict[str, Any], list[Evaluation]]:
     """Score the test runs of one system on one corpus.
 
     tuned (list[Run]): its runs on the dev set, one per learning rate.
     runs (list[Run]): its runs on the test set, one per seed.
-    RETURNS (tuple): the summary, and the bootstrap samples of its mean F1.
+    RETURNS (tuple): the summary, and the evaluation of each run.
     """
     seeds = [run["seed"] for run in runs]
     if len(set(seeds)) < len(seeds):
         raise ValueError(f"{runs[0]['system']}: the same seed was tested twice")
     sentences = read_split(runs[0]["dataset"], "test")[: runs[0]["limit"] or None]
-    counts = np.array([_checked_counts(sentences, run) for run in runs])
-    samples = bootstrap_f1(counts)
-    per_seed = f1(counts.sum(axis=1)).tolist()
+    evaluations = [_checked_evaluation(sentences, run) for run in runs]
+    per_seed = [x.micro.f for x in evaluations]
     return {
         "f1": float(np.mean(per_seed)),
-        "interval": interval(samples),
+        "interval": bounds(interval(evaluations, **BOOTSTRAP)),
         "seeds": dict(zip(seeds, per_seed, strict=True)),
         "dev_f1": float(np.mean([run["dev_f1"] for run in runs])),
         "lr": runs[0]["lr"],
@@ -94,33 +65,37 @@ def summarise_system(
         "tuned": [{key: run[key] for key in TUNED_KEYS} for run in tuned],
         "training_seconds": float(np.mean([run["seconds"] for run in runs])),
         "versions": runs[0]["versions"],
-    }, samples
+    }, evaluations
 
 
-def _checked_counts(sentences: list[Sentence], run: Run) -> np.ndarray:
+def bounds(found: Interval) -> tuple[float, float]:
+    return found.low, found.high
+
+
+def _checked_evaluation(sentences: list[Sentence], run: Run) -> Evaluation:
     predicted = [[(s, e, label) for s, e, label in spans] for spans in run["test"]]
-    gold = [sentence.ents for sentence in sentences]
-    ours, theirs = span_f1(gold, predicted), seqeval_f1(sentences, predicted)
+    evaluation = evaluate_spans([sentence.ents for sentence in sentences], predicted)
+    ours, theirs = evaluation.micro.f, seqeval_f1(sentences, predicted)
     if abs(ours - theirs) > 1e-9:
         raise ValueError(f"{run['system']}: span F1 {ours}, seqeval {theirs}")
-    return count_spans(gold, predicted)
+    return evaluation
 
 
 def compare_systems(tuned: list[Run], runs: list[Run]) -> dict[str, Any]:
     """RETURNS (dict): for one corpus, the systems and what `ours` gains over each peer."""
     systems: dict[str, Any] = {}
-    samples: dict[str, np.ndarray] = {}
+    evaluations: dict[str, list[Evaluation]] = {}
     for name in dict.fromkeys(run["system"] for run in runs):
-        systems[name], samples[name] = summarise_system(
+        systems[name], evaluations[name] = summarise_system(
             _select(tuned, system=name), _select(runs, system=name)
         )
     differences = {}
     for peer in [name for name in systems if name != OURS and OURS in systems]:
-        low, high = interval(samples[OURS] - samples[peer])
+        found = compare(evaluations[OURS], evaluations[peer], **BOOTSTRAP).difference
         differences[peer] = {
             "f1": systems[OURS]["f1"] - systems[peer]["f1"],
-            "interval": (low, high),
-            "below_by_more_than_the_interval": high < 0,
+            "interval": bounds(found),
+            "below_by_more_than_the_interval": found.high < 0,
         }
     return {"systems": systems, "differences": differences}
 
@@ -149,8 +124,9 @@ def render_report(results: dict[str, Any]) -> str:
     """RETURNS (str): the results as Markdown."""
     lines = [
         "Strict span F1 in percent on the test set: the mean over the seeds, with the "
-        f"{CONFIDENCE}% interval of a paired bootstrap over test sentences ({RESAMPLES:,} "
-        "resamples; the seeds are held fixed). Difference: `ours` minus the row's system.",
+        f"{BOOTSTRAP['confidence']:.0%} interval of a paired bootstrap over test sentences "
+        f"({BOOTSTRAP['resamples']:,} resamples; the seeds are held fixed). Difference: "
+        "`ours` minus the row's system.",
         "",
         "| data | system | dev F1 by lr | lr | dev F1 | test F1 | interval | seeds "
         "| difference | interval | training, s |",
@@ -184,5 +160,5 @@ def _percent(share: float) -> str:
     return f"{100 * share:.2f}"
 
 
-def _range(bounds: Interval, sign: str = "") -> str:
-    return " to ".join(f"{100 * bound:{sign}.2f}" for bound in bounds)
+def _range(ends: Sequence[float], sign: str = "") -> str:
+    return " to ".join(f"{100 * bound:{sign}.2f}" for bound in ends)

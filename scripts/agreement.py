@@ -20,7 +20,7 @@ from wasabi import msg
 
 from ner_components.corpora.markup import MarkedDocument, read_markup
 from ner_components.corpora.offsets import Entity
-from ner_components.evaluation.metrics import SpanScore, bootstrap_f, count_spans
+from ner_components.evaluation.metrics import Evaluation, evaluate_spans, interval
 
 Documents = dict[str, MarkedDocument]
 Difference = tuple[str, int, int]
@@ -48,25 +48,28 @@ def main(folder: Path, output: Path) -> None:
 
 def measure(first: Documents, second: Documents) -> dict[str, dict[str, Any]]:
     """RETURNS (dict): agreement as span F1 per label and, under "micro", overall."""
-    labels = sorted({x.label for d in first.values() for x in d.entities})
-    return {label: _agree(first, second, label) for label in [*labels, "micro"]}
+    evaluation = evaluate_spans(
+        [document.entities for document in first.values()],
+        [second[name].entities for name in first],
+    )
+    labels = [x for x, score in evaluation.per_label.items() if score.gold]
+    return {label: _agree(evaluation, label) for label in [*labels, "micro"]}
 
 
-def _agree(first: Documents, second: Documents, label: str) -> dict[str, Any]:
-    scores = []
-    for name, document in first.items():
-        one, other = (
-            [x for x in d.entities if label in ("micro", x.label)]
-            for d in (document, second[name])
-        )
-        scores.append(count_spans(one, other))
-    total = sum(scores, SpanScore())
+def _agree(evaluation: Evaluation, label: str) -> dict[str, Any]:
+    if label == "micro":
+        score = evaluation.micro
+        found = interval(evaluation, "micro_f")
+    else:
+        score = evaluation.per_label[label]
+        found = interval(evaluation, "label_f", label=label)
     return {
-        "first": total.gold,
-        "second": total.predicted,
-        "same": total.right,
-        "f": total.f,
-        "interval": bootstrap_f(scores),
+        "first": score.gold,
+        "second": score.predicted,
+        "same": score.right,
+        "f": score.f,
+        "interval": [found.low, found.high],
+        "reliable": found.reliable,
     }
 
 

@@ -3,25 +3,22 @@
 
     python scripts/score_cuts.py MODEL DATA.spacy OUT.json
 
-Tags and genres are read from the documents' `user_data`, where scripts/make_corpus.py puts
-them. Intervals: 95%, a bootstrap over documents.
+Tags and genres are read from the documents' `user_data`, where `ner convert` puts them.
+Intervals: 95%, by document.
 """
 
-from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
 import spacy
 import srsly
 import typer
-from readme_figures import percent
-from readme_figures import span as interval
-from spacy.tokens import Doc, DocBin, Span
+from readme_figures import percent, span
+from spacy.tokens import Doc, DocBin
+from spacy.training import Example
 from wasabi import msg
 
-from ner_components.evaluation.metrics import SpanScore, bootstrap_f, count_spans
-
-Key = tuple[int, int, str]
+from ner_components.evaluation.metrics import Evaluation, evaluate, interval
 
 
 def main(
@@ -40,7 +37,7 @@ def main(
     output.parent.mkdir(parents=True, exist_ok=True)
     srsly.write_json(output, report)
     rows = [
-        (cut, name, x["documents"], x["gold"], percent(x["f"]), interval(x["interval"]))
+        (cut, name, x["documents"], x["gold"], percent(x["f"]), span(x["interval"]))
         for cut, by_name in report.items()
         for name, x in by_name.items()
     ]
@@ -51,66 +48,32 @@ def main(
 def score_cuts(golds: list[Doc], found: list[Doc]) -> dict[str, dict[str, Any]]:
     """RETURNS (dict): counts, F1 and interval for each cut (all, label, tag, genre) and
     each name in it."""
-    pairs = [compare(gold, doc) for gold, doc in zip(golds, found, strict=True)]
-    labels = {label for gold, _ in pairs for _, _, label in gold}
-    report = {
-        "all": {"micro": describe([count_spans(*pair) for pair in pairs])},
-        "label": {x: describe([of_label(pair, x) for pair in pairs]) for x in labels},
-    }
-    for cut, names_of in CUTS.items():
-        names = {name for gold in golds for name in names_of(gold)}
-        report[cut] = {
-            name: describe(
-                [
-                    count_spans(*pair)
-                    for gold, pair in zip(golds, pairs, strict=True)
-                    if name in names_of(gold)
-                ]
-            )
-            for name in names
-        }
-    return {cut: dict(sorted(by_name.items())) for cut, by_name in report.items()}
-
-
-CUTS: dict[str, Callable[[Doc], Iterable[str]]] = {
-    "tag": lambda doc: doc.user_data.get("tags") or [],
-    "genre": lambda doc: [doc.user_data["genre"]] if doc.user_data.get("genre") else [],
-}
-
-
-def compare(gold: Doc, found: Doc) -> tuple[list[Key], list[Key]]:
-    """RETURNS (tuple): gold and predicted entities by characters, without those predicted
-    where the gold annotation is missing."""
-    known = [ent for ent in found.ents if is_annotated(gold, ent)]
-    return [key(ent) for ent in gold.ents], [key(ent) for ent in known]
-
-
-def of_label(pair: tuple[list[Key], list[Key]], label: str) -> SpanScore:
-    gold, found = ([x for x in keys if x[2] == label] for keys in pair)
-    return count_spans(gold, found)
-
-
-def key(ent: Span) -> Key:
-    return ent.start_char, ent.end_char, ent.label_
-
-
-def is_annotated(gold: Doc, ent: Span) -> bool:
-    span = gold.char_span(ent.start_char, ent.end_char, alignment_mode="expand")
-    return all(token.ent_iob for token in span)
-
-
-def describe(scores: list[SpanScore]) -> dict[str, Any]:
-    """RETURNS (dict): what is known of some documents taken together."""
-    total = sum(scores, SpanScore())
+    pairs = zip(golds, found, strict=True)
+    evaluation = evaluate(Example(doc, gold) for gold, doc in pairs)
+    labels = [x for x, score in evaluation.per_label.items() if score.gold]
     return {
-        "documents": len(scores),
-        "right": total.right,
-        "predicted": total.predicted,
-        "gold": total.gold,
-        "p": total.p,
-        "r": total.r,
-        "f": total.f,
-        "interval": bootstrap_f(scores),
+        "all": {"micro": describe(evaluation)},
+        "label": {x: describe(evaluation, x) for x in labels},
+        "tag": {x: describe(part) for x, part in evaluation.by_tag.items()},
+        "genre": {x: describe(part) for x, part in evaluation.by_genre.items()},
+    }
+
+
+def describe(evaluation: Evaluation, label: str | None = None) -> dict[str, Any]:
+    """RETURNS (dict): what is known of some documents taken together."""
+    score = evaluation.micro if label is None else evaluation.per_label[label]
+    metric = "micro_f" if label is None else "label_f"
+    found = interval(evaluation, metric, label=label)
+    return {
+        "documents": len(evaluation.documents),
+        "right": score.right,
+        "predicted": score.predicted,
+        "gold": score.gold,
+        "p": score.p,
+        "r": score.r,
+        "f": score.f,
+        "interval": (found.low, found.high),
+        "reliable": found.reliable,
     }
 
 

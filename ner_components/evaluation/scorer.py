@@ -4,9 +4,10 @@ from collections import Counter
 from typing import Any, Callable, Dict, Iterable, List, Optional
 
 from spacy.scorer import get_ner_prf
+from spacy.tokens import Doc
 from spacy.training import Example
 
-from ..entities import DEFAULT_SPANS_KEY, MARK, REASONS, SCHEMA_ERRORS
+from ..entities import DEFAULT_SPANS_KEY, MARK, REASONS, SCHEMA_ERRORS, STATES
 
 
 def make_ner_scorer() -> Callable[..., Dict[str, Any]]:
@@ -29,7 +30,8 @@ def ner_score(examples: Iterable[Example], **kwargs: Any) -> Dict[str, Any]:
     examples = list(examples)
     scores = get_ner_prf(examples)
     scores["ents_macro_f"] = _macro_f(examples, scores["ents_per_type"])
-    counts = _counts(examples, kwargs.get("spans_key", DEFAULT_SPANS_KEY))
+    spans_key = kwargs.get("spans_key", DEFAULT_SPANS_KEY)
+    counts = count_candidates((eg.predicted for eg in examples), spans_key)
     scores["ner_counts"] = dict(counts)
     scores["ner_schema_error_rate"] = (
         schema_error_rate(counts) if kwargs.get("can_err", True) else None
@@ -47,21 +49,27 @@ def schema_error_rate(counts: Dict[str, int]) -> Optional[float]:
     return sum(counts.get(x, 0) for x in SCHEMA_ERRORS) / total if total else None
 
 
+def count_candidates(docs: Iterable[Doc], spans_key: Optional[str]) -> "Counter[str]":
+    """Add up what our groups say of the candidates.
+
+    docs (Iterable[Doc]): Predictions.
+    spans_key (Optional[str]): The group that the pipe writes, `None` for none.
+    RETURNS (Counter[str]): Candidates by state and reason, zeros left out.
+    """
+    counts: Counter[str] = Counter()
+    for doc in docs:
+        if spans_key is not None and spans_key in doc.spans:
+            attrs = doc.spans[spans_key].attrs
+            if MARK in attrs:
+                counts.update(attrs["counts"])
+    order = (*STATES, *REASONS)
+    return Counter({key: counts[key] for key in order if counts[key]})
+
+
 def _macro_f(
     examples: List[Example], per_type: Optional[Dict[str, Any]]
 ) -> Optional[float]:
     gold = {ent.label_ for eg in examples for ent in eg.reference.ents}
     if not gold or per_type is None:
         return None
-    return sum(per_type[label]["f"] for label in gold) / len(gold)
-
-
-def _counts(examples: List[Example], spans_key: Optional[str]) -> "Counter[str]":
-    counts: Counter[str] = Counter()
-    for eg in examples:
-        if spans_key is not None and spans_key in eg.predicted.spans:
-            attrs = eg.predicted.spans[spans_key].attrs
-            if MARK in attrs:
-                counts.update(attrs["counts"])
-    order = ("entity", "nested", *REASONS)
-    return Counter({key: counts[key] for key in order if counts[key]})
+    return sum(per_type[label]["f"] for label in sorted(gold)) / len(gold)
