@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, List, Optional, Union
+from typing import Annotated, Any, Iterable, List, Optional, Union
 
 import typer
 from wasabi import msg
@@ -190,6 +190,14 @@ def report(output: Path, result: Conversion) -> None:
     msg.good(f"{output}: {result.documents} documents, {total} entities", labels)
     if result.notes:
         rows = [f"{n} x {reason}" for reason, n in sorted(result.notes.items())]
-        msg.info("Dropped or repaired", "\n".join(rows))
+        msg.info("Dropped or repaired")
+        _list(rows)
     if result.cut:
-        msg.warn(f"{len(result.cut)} entities are cut by the tokens", "\n".join(result.cut))
+        msg.warn(f"Entities cut by the tokens: {len(result.cut)}")
+        _list(result.cut)
+
+
+def _list(lines: Iterable[str]) -> None:
+    # wasabi would wrap them into one paragraph.
+    for line in lines:
+        typer.echo(f"  {line}")
