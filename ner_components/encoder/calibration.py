@@ -86,7 +86,8 @@ def fit_outside_bias(
         f1.append(2 * right.sum() / (len(right) + gold))
     # The mean with both neighbours: a small dev set has peaks that mean nothing.
     smooth = numpy.convolve(numpy.pad(f1, 1, mode="edge"), numpy.ones(3) / 3, "valid")
-    best = BIASES[int(smooth.argmax())]
+    # Where several are as good, the one that changes least.
+    best = min(BIASES, key=lambda x: (-round(smooth[BIASES.index(x)], 9), abs(x)))
     logger.info("%s: outside bias %.2f from %d documents", pipe.name, best, len(examples))
     return best
 
