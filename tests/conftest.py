@@ -112,21 +112,35 @@ def gliner_examples(gliner, prompts, sentences=SENTENCES):
     return data
 
 
-def teach_gliner(gliner, prompts, *, updates, rate=1.5e-3, sentences=SENTENCES):
-    """Train a model of the gliner library in memory, with the library's own loss."""
+def join_examples(rows):
+    """RETURNS: the rows as one example, with words that are no entities behind each."""
+    words, ner = [], []
+    for row in rows:
+        shift = len(words)
+        ner += [[start + shift, end + shift, label] for start, end, label in row["ner"]]
+        words += [*row["tokenized_text"], *FILLER.split()]
+    return {**rows[0], "tokenized_text": words, "ner": ner}
+
+
+def teach_gliner(gliner, prompts, *, updates, rate=2e-3, sentences=SENTENCES):
+    """Train a span model of the gliner library in memory, with the library's own loss."""
     import torch
 
     data = gliner_examples(gliner, prompts, sentences)
+    data += [join_examples([data[i - 2], data[i - 1], row]) for i, row in enumerate(data)]
     collate = gliner.data_collator_class(
         gliner.config, data_processor=gliner.data_processor, prepare_labels=True
     )
     batch = collate(data)
-    # The encoder stays as it is: a new head on it learns the sentences in seconds.
-    for name, p in gliner.model.named_parameters():
-        p.requires_grad_("bert_layer" not in name and "labels_encoder" not in name)
-    head = [p for p in gliner.model.parameters() if p.requires_grad]
+    # The encoder stays as it is, so it is asked once; a new head on it learns the
+    # sentences in seconds. No dropout: they are to be learned by heart.
+    gliner.eval()
+    layer = gliner.model.token_rep_layer.bert_layer
+    with torch.no_grad():
+        known = layer(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])
+    layer.forward = lambda *args, **kwargs: known
+    head = [p for n, p in gliner.model.named_parameters() if "bert_layer" not in n]
     optimizer = torch.optim.AdamW(head, rate)
-    gliner.eval()  # no dropout: the sentences are to be learned by heart
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     for _ in range(updates):
@@ -135,7 +149,7 @@ def teach_gliner(gliner, prompts, *, updates, rate=1.5e-3, sentences=SENTENCES):
         optimizer.step()
         optimizer.zero_grad()
     torch.set_num_threads(threads)
-    gliner.model.requires_grad_(True)
+    del layer.forward
 
 
 # Small enough to be taught in seconds.
@@ -156,7 +170,7 @@ def make_gliner():
     config = {"model": GLINER, "labels": LABELS}
     ner = nlp.add_pipe("ner_gliner", name="ner", config=config)
     nlp.initialize()
-    teach_gliner(ner.model.shims[0].gliner, PROMPTS, updates=110)
+    teach_gliner(ner.model.shims[0].gliner, PROMPTS, updates=170)
     return nlp
 
 

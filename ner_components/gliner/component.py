@@ -1,5 +1,6 @@
 """`ner_gliner`: entities of any labels, found by a GLiNER model, in the `ner` slot."""
 
+import warnings
 from typing import Any, Callable, Dict, Iterable, List, Optional
 
 from spacy.language import Language
@@ -37,6 +38,9 @@ MAX_BATCH_TOKENS = 16384
 # A span that the model holds more likely than not is a candidate whatever the threshold:
 # a higher one rejects it, and the rejection is counted.
 MOST_FLOOR = 0.5
+
+# gliner-spacy's default model, licensed CC BY-NC 4.0.
+NON_COMMERCIAL = "urchade/gliner_base"
 
 
 @Language.factory(
@@ -99,6 +103,75 @@ def make_ner_gliner(
         scorer=scorer,
     )
     # The model is loaded at first use, and named in the meta then.
+    ner.meta = nlp.meta
+    return ner
+
+
+@Language.factory(
+    "ner_gliner_spacy",
+    assigns=["doc.ents", "doc.spans", "token.ent_iob", "token.ent_type"],
+    default_config={
+        # gliner-spacy's keys and defaults.
+        "gliner_model": NON_COMMERCIAL,
+        "chunk_size": 250,
+        "labels": ["person", "organization", "school"],
+        "style": "ent",
+        "threshold": 0.5,
+        "map_location": "cpu",
+        "load_onnx_model": False,
+        "onnx_model_file": "model.onnx",
+        "scorer": {"@scorers": "ner_components.ner_scorer.v1"},
+    },
+)
+def make_ner_gliner_spacy(
+    nlp: Language,
+    name: str,
+    gliner_model: str,
+    chunk_size: int,
+    labels: List[LabelConfig],
+    style: str,
+    threshold: float,
+    map_location: str,
+    load_onnx_model: bool,
+    onnx_model_file: str,
+    scorer: Optional[Callable],
+) -> "NerGliner":
+    """Make a `ner_gliner` out of a config block of `gliner_spacy`: only the factory's name
+    changes.
+
+    nlp (Language): The pipeline.
+    name (str): The component's name.
+    gliner_model (str): Hub id or local folder.
+    chunk_size (int), style (str): see `ner_components.GlinerSpacy.v1`. As there, "span"
+        keeps nested entities, and the group is called "sc".
+    labels (List[Union[str, Dict[str, Any]]]): What the model is shown, as it is.
+    threshold (float): Least score, 0 to 1.
+    map_location (str): The device.
+    load_onnx_model (bool): Must be False.
+    onnx_model_file (str): Not used, as in gliner-spacy without ONNX.
+    scorer (Optional[Callable]): The scoring method.
+    RETURNS (NerGliner): The component.
+    RAISES (ValueError): An ONNX model is asked for, or a setting is out of range.
+    """
+    from .peer import build_gliner_spacy
+
+    if load_onnx_model:
+        raise ValueError(Errors.N139.format(name=name))
+    if gliner_model == NON_COMMERCIAL:
+        warnings.warn(Warnings.W131.format(name=name))
+    model = build_gliner_spacy(
+        gliner_model, device=map_location, chunk_size=chunk_size, style=style
+    )
+    ner = NerGliner(
+        nlp.vocab,
+        model,
+        name,
+        labels=labels,
+        threshold=threshold,
+        prompt="name",
+        spans_key="sc" if style == "span" else DEFAULT_SPANS_KEY,
+        scorer=scorer,
+    )
     ner.meta = nlp.meta
     return ner
 

@@ -50,7 +50,7 @@ class Checkpoint(Pretrained):
         RAISES (ValueError): It can't be had, is no GLiNER, or one of another kind.
         """
         self.verify()
-        folder, commit = self._find()
+        folder, commit = find_files(self.name, self.revision)
         for file, error in ((CONFIG, Errors.N132), (WEIGHTS, Errors.N133)):
             if not (folder / file).is_file():
                 raise ValueError(error.format(folder=folder, file=file, source=self.name))
@@ -63,7 +63,7 @@ class Checkpoint(Pretrained):
             # What a folder lacks is asked for by the names in its config.
             asked = [config.get("model_name"), config.get("labels_encoder")]
             looked_for = ", ".join(str(x) for x in (folder, *asked) if x)
-            raise ValueError(self._problem(e, looked_for)) from e
+            raise ValueError(_not_found(self.name, e, looked_for)) from e
         with safe_open(folder / WEIGHTS, framework="pt") as file:
             # An alias of a shared tensor is named in the metadata.
             known = {*file.keys(), *(file.metadata() or {})}
@@ -72,24 +72,33 @@ class Checkpoint(Pretrained):
             raise ValueError(Errors.N134.format(source=self.name, missing=missing))
         return gliner, self.source(commit, "the model block")
 
-    def _find(self) -> Tuple[Path, Optional[str]]:
-        """RETURNS (Tuple[Path, Optional[str]]): The files, and the commit they are of."""
-        if self.is_folder:
-            return Path(self.name), None
-        try:
-            found = snapshot_download(
-                self.name, revision=self.revision, allow_patterns=PATTERNS
-            )
-        except (OSError, ValueError) as e:
-            at = f" at revision {self.revision}" if self.revision else ""
-            looked_for = f"a folder {self.name}, and {self.name}{at} on the hub"
-            raise ValueError(self._problem(e, looked_for)) from e
-        return Path(found), Path(found).name
 
-    def _problem(self, error: Exception, looked_for: str) -> str:
-        return Errors.N131.format(
-            source=self.name, problem=type(error).__name__, looked_for=looked_for
-        )
+def find_files(
+    name: str, revision: Optional[str], pickles: bool = False
+) -> Tuple[Path, Optional[str]]:
+    """Find the files of a model, on this machine or on the hub.
+
+    name (str): Local folder or hub id.
+    revision (Optional[str]): Commit or tag on the hub.
+    pickles (bool): Whether pickled weights are wanted too.
+    RETURNS (Tuple[Path, Optional[str]]): Their folder, and the commit they are of.
+    RAISES (ValueError): There is no such folder or id, or it can't be reached.
+    """
+    if Path(name).is_dir():
+        return Path(name), None
+    patterns = [*PATTERNS, "*.bin"] if pickles else PATTERNS
+    try:
+        found = snapshot_download(name, revision=revision, allow_patterns=patterns)
+    except (OSError, ValueError) as e:
+        at = f" at revision {revision}" if revision else ""
+        looked_for = f"a folder {name}, and {name}{at} on the hub"
+        raise ValueError(_not_found(name, e, looked_for)) from e
+    return Path(found), Path(found).name
+
+
+def _not_found(name: str, error: Exception, looked_for: str) -> str:
+    problem = type(error).__name__
+    return Errors.N131.format(source=name, problem=problem, looked_for=looked_for)
 
 
 class Fresh:

@@ -44,8 +44,12 @@ def sentence_starts(doc: Doc) -> Ints1d:
     if doc.has_annotation("SENT_START"):
         return numpy.asarray([x.start_char for x in doc.sents], dtype="int64")
     text = doc.text
-    found = [m.end() for m in _SENTENCE_END.finditer(text)]
-    found = [i for i in found if i < len(text) and not text[i].islower()]
+    found = [
+        m.end()
+        for m in _SENTENCE_END.finditer(text)
+        if m.end() < len(text)
+        and (m.group().count("\n") > 1 or not text[m.end()].islower())
+    ]
     return numpy.asarray([0, *found], dtype="int64")
 
 
