@@ -113,12 +113,15 @@ def gliner_examples(gliner, prompts, sentences=SENTENCES):
 
 
 def join_examples(rows):
-    """RETURNS: the rows as one example, with words that are no entities behind each."""
-    words, ner = [], []
+    """RETURNS: the rows as one example, with words that are no entities before each."""
+    words, ner, filler = [], [], FILLER.split()
     for row in rows:
+        # Another stretch of the filler each time, so that none becomes a sign.
+        at = (len(words) + len(row["tokenized_text"])) % len(filler)
+        words += filler[at:] + filler[:at]
         shift = len(words)
         ner += [[start + shift, end + shift, label] for start, end, label in row["ner"]]
-        words += [*row["tokenized_text"], *FILLER.split()]
+        words += row["tokenized_text"]
     return {**rows[0], "tokenized_text": words, "ner": ner}
 
 

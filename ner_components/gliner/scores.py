@@ -48,6 +48,8 @@ def span_scores(gliner: Any, inputs: Dict[str, Any], floor: float) -> Any:
             return _explicit_scores(output, words)
         return _token_scores(output.logits.sigmoid(), lengths, floor)
     width = gliner.config.max_width
+    if gliner.config.span_mode == "markerV0":
+        return _marker_scores(gliner.model, inputs, width)
     span_idx = _span_idx(words, width, lengths.device)
     real = span_idx[None, :, 1] < lengths[:, None]
     span_idx = span_idx[None].expand(len(lengths), -1, -1)
@@ -77,6 +79,42 @@ def pick_spans(scores: Any, floor: float, most: int) -> Picked:
     found = flat[passed].cpu().numpy()
     last, label = first + place // labels + 1, place % labels
     return Picked(row, first, last, label, found, left_out.tolist())
+
+
+def _marker_scores(model: Any, inputs: Dict[str, Any], widths: int) -> Any:
+    """Score the spans of a marker head exactly, in another order of computing. The head
+    is MLP([start; end]) . label for every span: its first layer is a sum of a part for
+    the start and a part for the end, each computed once for a word, and where labels are
+    fewer than dimensions its last layer is applied to the labels instead of the spans.
+
+    model (UniEncoderSpanModel): The model, or a bi-encoder's.
+    inputs (Dict[str, torch.Tensor]): What it reads.
+    widths (int): Most words of a span.
+    RETURNS (torch.Tensor): (windows, words, widths, labels).
+    """
+    found = model.get_representations(**inputs)
+    layer = model.span_rep_layer.span_rep_layer
+    everywhere = torch.ones_like(found.words_embedding[..., 0], dtype=torch.bool)
+    words = model.span_rep_layer.context_encoder(found.words_embedding, everywhere)
+    first, last = layer.out_project[0], layer.out_project[3]
+    for_start, for_end = first.weight.chunk(2, dim=1)
+    starts = torch.nn.functional.linear(layer.project_start(words).relu(), for_start)
+    ends = layer.project_end(words).relu()
+    ends = torch.nn.functional.linear(ends, for_end, first.bias)
+    labels = model.prompt_rep_layer(found.prompts_embedding)
+    few = labels.shape[1] < last.out_features
+    weights = (labels @ last.weight if few else labels).transpose(1, 2)
+    bias = (labels @ last.bias)[:, None]
+    lengths = inputs["text_lengths"]
+    places = torch.arange(words.shape[1], device=words.device)
+    scores = words.new_full((*words.shape[:2], widths, labels.shape[1]), -1.0)
+    for width in range(min(widths, words.shape[1])):
+        hidden = (starts[:, : words.shape[1] - width] + ends[:, width:]).relu_()
+        logits = (hidden if few else hidden @ last.weight.T) @ weights + bias
+        real = (places[width:] < lengths)[..., None]
+        column = logits.sigmoid_().masked_fill_(~real, -1.0)
+        scores[:, : words.shape[1] - width, width] = column
+    return scores
 
 
 def _span_idx(words: int, widths: int, device: Any) -> Any:

@@ -83,7 +83,7 @@ def make_word_windows(
         most = min(start + limit, fits)
         least = max(start + overlap, ends[-1] if ends else 0)
         starts.append(start)
-        ends.append(_find_end(borders, least, min(start + size, most), most))
+        ends.append(_find_end(borders, start, least, min(start + size, most), most))
     befores, behinds = [0, *ends[:-1]], [*starts[1:], count]
     rows = zip(starts, ends, befores, behinds, strict=True)
     return [WordWindow(*row) for row in rows]
@@ -102,13 +102,14 @@ def counts_here(window: WordWindow, first: Ints1d, last: Ints1d) -> Ints1d:
     return ~(at_left | at_right)
 
 
-def _find_end(borders: Ints1d, least: int, wanted: int, most: int) -> int:
+def _find_end(borders: Ints1d, start: int, least: int, wanted: int, most: int) -> int:
     """RETURNS (int): The last sentence end that is above the least and within what is
-    wanted, else the first one beyond that the model can take, else what is wanted."""
+    wanted, else that of a long sentence which began in the window and which the model can
+    take, else what is wanted."""
     at = int(numpy.searchsorted(borders, wanted, side="right"))
     if at and borders[at - 1] > least:
         return int(borders[at - 1])
-    if at < len(borders) and borders[at] <= most:
+    if at < len(borders) and borders[at] <= most and at and borders[at - 1] >= start:
         return int(borders[at])
     return wanted
 
