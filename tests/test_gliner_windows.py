@@ -130,7 +130,6 @@ def test_sentences_by_punctuation():
     text = 'He left. "Who?" She (too.) Was 3.5 m tall e.g. here.\n\nline two\nand three'
     assert starts(text) == ["He le", '"Who?', "She (", "Was 3", "line "]
     assert starts("他来了。她走了！") == ["他来了。她", "她走了！"]
-    assert starts("") == [""]
 
 
 def test_sentences_of_the_pipeline_win():

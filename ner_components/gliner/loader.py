@@ -169,8 +169,10 @@ def _quiet() -> Iterator[None]:
 def _construct(values: Dict[str, Any], **tokenizers: Any) -> Any:
     """RETURNS (GLiNER): A model of the right class, with random weights. (The public
     constructor can't: it fails to turn itself into that class.)"""
-    config = GLiNER._config_from_dict(dict(values))
-    model_class = GLiNER._get_gliner_class(config)
+    model_class = GLiNER._get_gliner_class(GLiNER._config_from_dict(dict(values)))
+    # The class's own config: the general one leaves a label encoder's as a plain dict.
+    fields = {key: value for key, value in values.items() if key != "model_type"}
+    config = model_class.config_class(**fields)
     return model_class(config, backbone_from_pretrained=False, **tokenizers)
 
 
