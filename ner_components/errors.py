@@ -88,12 +88,28 @@ class Errors:
     N126 = "The pipeline carries no schema of its own. Give one with --schema."
     N127 = "Can't use the sentences in {path}: {problem}. It must be a text file in UTF-8 with one sentence a line."
 
+    # GLiNER
+    N130 = 'Importing {package} failed: the GLiNER engine needs it. Install it with: pip install "ner_components[{extra}]"'
+    N131 = "Can't load the GLiNER model {source!r} ({problem}). Looked for: {looked_for}. Check the name and revision, connect to the hub once so that it is cached, or give a local folder as `name` in the model block."
+    N132 = "The folder {folder} is no GLiNER model: it has no {file}. Give a folder that GLiNER's `save_pretrained` wrote, or use `ner_components.GLiNERFromEncoder.v1` to build one on a plain encoder."
+    N133 = "The GLiNER model {source!r} has no model.safetensors. Weights saved as a pickle (pytorch_model.bin) can run code when they are loaded, so they are not. Convert them once: python -m ner_components.gliner.convert {source} FOLDER, and give FOLDER as `name`."
+    N134 = "The GLiNER model {source!r} lacks weights: {missing}. Choose a complete checkpoint, or the version of the gliner library it was saved with."
+    N135 = "{source!r} is a {kind}, and only span, token and bi-encoder GLiNER models find entities without generating or relating them. Choose one of those."
+    N136 = "The label {label!r} is too long for the model even alone: its prompt has {pieces} word pieces, and the model has room for {room}. Give it a short alias, or set `prompt` to a shorter form."
+    N137 = 'The labels {first!r} and {second!r} would both be shown to the model as "{prompt}", and it could not tell them apart. Give one of them an alias.'
+    N138 = "The pipe {name!r} finds entities as its model is: it can't be trained here. Leave it out of training (`frozen_components`)."
+    N139 = "[components.{name}] load_onnx_model = true: ONNX models are not loaded here. Set it to false; the weights are read from model.safetensors."
+    N140 = 'The label {label!r} has no description, and `prompt` is "description". Describe every label, or set `prompt` to "alias" or "name".'
+    N141 = "The encoder of {source!r} brings code of its own (auto_map in its config), which would be run. It is not: choose a model whose encoder transformers knows."
+
 
 class Warnings:
-    W001 = 'The encoder {source!r} is not pinned to a revision: its weights can change under you. Set revision = "{commit}" in {where}.'
+    W001 = 'The model {source!r} is not pinned to a revision: its weights can change under you. Set revision = "{commit}" in {where}.'
     W002 = "{name!r}: {count} gold entities can't be learned because the tokenizer cuts them: {where}. Change the tokenizer or the annotation."
     W003 = "{name!r}: the checkpoint's labels {labels} lead to no label of the schema; their entities are rejected as unknown_label. Add them as aliases."
     W004 = (
         "{name!r}: no training example has the labels {labels}: the model can't learn them."
     )
     W070 = "{path}: dropped or repaired while reading: {notes}. Check that this is what you want; `python -m spacy ner convert` lists it too."
+    W130 = "{name!r}: {count} spans scored high enough to be candidates but were left out, because at most {most} per first word are proposed, the best ones. They are counted in pipe.stats.capped. Raise the threshold to have none."
+    W131 = "{name!r}: gliner_spacy's default model urchade/gliner_base is licensed CC BY-NC 4.0: it must not be used commercially. Name another model, such as urchade/gliner_small-v2.1 (Apache 2.0)."

@@ -44,6 +44,8 @@ class NerStats:
     entities (int), nested (int): Candidates kept.
     rejections (Dict[str, int]): Candidates rejected, by reason.
     failures (int): Documents given to the error handler.
+    capped (int): Spans that an engine scored high enough and did not propose, because
+        it proposes so many at most. Not counted among the candidates.
     """
 
     def __init__(self) -> None:
@@ -51,6 +53,7 @@ class NerStats:
         self._counts: Counter[str] = Counter()
         self.documents = 0
         self.failures = 0
+        self.capped = 0
 
     def add(self, resolution: Resolution) -> None:
         with self._lock:
@@ -60,6 +63,10 @@ class NerStats:
     def add_failure(self) -> None:
         with self._lock:
             self.failures += 1
+
+    def add_capped(self, count: int) -> None:
+        with self._lock:
+            self.capped += count
 
     @property
     def candidates(self) -> int:
@@ -83,8 +90,9 @@ class NerStats:
             return Counter(self._counts)
 
     def to_dict(self) -> Dict[str, Any]:
-        names = ("documents", "candidates", "entities", "nested", "rejections", "failures")
-        return {name: getattr(self, name) for name in names}
+        names = ("documents", "candidates", "entities", "nested", "rejections")
+        counts = {name: getattr(self, name) for name in names}
+        return {**counts, "failures": self.failures, "capped": self.capped}
 
     def __repr__(self) -> str:
         return f"NerStats({self.to_dict()})"
@@ -134,6 +142,8 @@ class NerPipe(TrainablePipe):
         self.name = name
         self.scorer = scorer
         self.stats = NerStats()
+        # The pipeline's, where the source of the weights is named.
+        self.meta: Dict[str, Any] = {}
         self.cfg: Dict[str, Any] = {
             "labels": labels,
             "schema": schema,
@@ -266,6 +276,10 @@ class NerPipe(TrainablePipe):
             if path is None or not Path(path).is_file():
                 return ()
         return self.schema.names
+
+    @property
+    def _has_labels(self) -> bool:
+        return self._schema is not None or bool(self.cfg["labels"] or self.cfg["schema"])
 
     @property
     def label_data(self) -> List[str]:
@@ -407,7 +421,35 @@ class NerPipe(TrainablePipe):
         return self
 
     def _load_model(self, bytes_data: bytes) -> None:
+        # thinc saves a model's settings beside its weights and restores them, but
+        # settings are the config's: `spacy.load` can override the window.
+        node = self._shim_node
+        settings = {} if node is None else dict(node.attrs)
         self.model.from_bytes(bytes_data)
+        if node is not None:
+            node.attrs.update(settings)
+
+    # Models that bring their own weights
+
+    @property
+    def _shim(self) -> Any:
+        """RETURNS (Any): The shim that holds pretrained weights, `None` without one."""
+        node = self._shim_node
+        return None if node is None else node.shims[0]
+
+    @property
+    def _shim_node(self) -> Optional[Model]:
+        for node in self.model.walk():
+            if node.shims and hasattr(node.shims[0], "pretrained"):
+                return node
+        return None
+
+    def _record_source(self) -> None:
+        if self._shim is not None:
+            # spaCy's own meta has a null there.
+            sources = self.meta.get("sources") or []
+            if self._shim.source not in sources:
+                self.meta["sources"] = [*sources, self._shim.source]
 
 
 def _unescape(config: Dict[str, Any]) -> str:

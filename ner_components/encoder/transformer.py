@@ -9,7 +9,6 @@ size. Weights are saved as safetensors with strict keys, never pickled.
 """
 
 import inspect
-import os
 from contextlib import contextmanager
 from threading import Lock
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple, cast
@@ -22,9 +21,10 @@ from thinc.api import ArgsKwargs, Model, PyTorchShim, torch2xp, xp2torch
 from thinc.util import get_torch_default_device
 
 from ..errors import Errors
+from ..pretrained import Pretrained, make_embedded, position_limit
+from ..threads import use_one_thread_after_fork
 from ..types import Floats1d, Floats2d, Ints1d
 from ..windows import Window, make_batches, make_windows
-from .pretrained import Pretrained, make_embedded
 
 try:
     import torch
@@ -37,11 +37,7 @@ except ImportError as e:
 POOLING = ("first", "mean")
 
 
-# A forked worker (`nlp.pipe(n_process=2)`) inherits OpenMP's pool without its threads and
-# would wait for them for ever; one thread needs no pool, and a core per worker is what the
-# caller asked for.
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
+use_one_thread_after_fork()
 
 
 def build_transformer(
@@ -466,15 +462,11 @@ def _tokenizer_settings(tokenizer: Any, config: Any) -> Dict[str, Any]:
     built = tokenizer.build_inputs_with_special_tokens([probe])
     # The probe may be among the special tokens: what is around its middle copy counts.
     at = built.index(probe)
-    positions = getattr(config, "max_position_embeddings", None) or 512
-    if config.model_type in ("roberta", "xlm-roberta", "camembert"):
-        # Their positions start after the padding id.
-        positions -= config.pad_token_id + 1
     return {
         "prefix": built[:at],
         "suffix": built[at + 1 :],
         "pad_id": tokenizer.pad_token_id or 0,
-        "max_length": int(min(positions, tokenizer.model_max_length)),
+        "max_length": int(min(position_limit(config), tokenizer.model_max_length)),
     }
 
 

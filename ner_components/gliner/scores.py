@@ -1,0 +1,161 @@
+"""A GLiNER model's output -> scores of spans -> the spans worth looking at, without a
+loop over spans."""
+
+from typing import Any, Dict, List, NamedTuple
+
+from ..types import Floats1d, Ints1d
+
+try:
+    import torch
+except ImportError as e:
+    from ..errors import Errors
+
+    raise ImportError(Errors.N130.format(package=e.name, extra="gliner")) from e
+
+
+class Picked(NamedTuple):
+    """Spans of a batch, as columns, and what was left out.
+
+    rows (Ints1d): Number of the window.
+    first (Ints1d), last (Ints1d): First word in the window and one past the last.
+    labels (Ints1d): Number of the label.
+    scores (Floats1d): The score, 0 to 1.
+    left_out (List[int]): For each window, the spans at or above the floor beyond those.
+    """
+
+    rows: Ints1d
+    first: Ints1d
+    last: Ints1d
+    labels: Ints1d
+    scores: Floats1d
+    left_out: List[int]
+
+
+def span_scores(gliner: Any, inputs: Dict[str, Any], floor: float) -> Any:
+    """Run a model and bring its output into one form.
+
+    gliner (GLiNER): A span, token or bi-encoder model.
+    inputs (Dict[str, torch.Tensor]): What its torch module reads, spans left out.
+    floor (float): Least score that is of interest.
+    RETURNS (torch.Tensor): Score of each span, (windows, words, widths, labels); -1 where
+        there is no such span.
+    """
+    lengths = inputs["text_lengths"][:, 0]
+    words = int(lengths.max())
+    if gliner.config.span_mode == "token_level":
+        output = gliner.model(**inputs, threshold=floor)
+        if output.span_logits is not None:
+            return _explicit_scores(output, words)
+        return _token_scores(output.logits.sigmoid(), lengths, floor)
+    width = gliner.config.max_width
+    if gliner.config.span_mode == "markerV0":
+        return _marker_scores(gliner.model, inputs, width)
+    span_idx = _span_idx(words, width, lengths.device)
+    real = span_idx[None, :, 1] < lengths[:, None]
+    span_idx = span_idx[None].expand(len(lengths), -1, -1)
+    output = gliner.model(**inputs, span_idx=span_idx, span_mask=real)
+    real = real.view(len(lengths), words, width, 1)
+    return output.logits.sigmoid().masked_fill(~real, -1.0)
+
+
+def pick_spans(scores: Any, floor: float, most: int) -> Picked:
+    """Find the spans at or above a floor: the best few of those that begin with the same
+    word.
+
+    scores (torch.Tensor): What `span_scores` returned.
+    floor (float): Least score, 0 to 1.
+    most (int): Most spans that begin with the same word.
+    RETURNS (Picked): The spans.
+    """
+    windows, words, widths, labels = scores.shape
+    flat = scores.reshape(windows, words, widths * labels)
+    passed = flat >= floor
+    counts = passed.sum(-1)
+    left_out = (counts - counts.clamp(max=most)).sum(-1)
+    if bool(left_out.any()):
+        best = flat.topk(min(most, flat.shape[-1]), dim=-1).indices
+        passed &= torch.zeros_like(passed).scatter_(-1, best, True)
+    row, first, place = (x.cpu().numpy() for x in passed.nonzero(as_tuple=True))
+    found = flat[passed].cpu().numpy()
+    last, label = first + place // labels + 1, place % labels
+    return Picked(row, first, last, label, found, left_out.tolist())
+
+
+def _marker_scores(model: Any, inputs: Dict[str, Any], widths: int) -> Any:
+    """Score the spans of a marker head exactly, in another order of computing. The head
+    is MLP([start; end]) . label for every span: its first layer is a sum of a part for
+    the start and a part for the end, each computed once for a word, and where labels are
+    fewer than dimensions its last layer is applied to the labels instead of the spans.
+
+    model (UniEncoderSpanModel): The model, or a bi-encoder's.
+    inputs (Dict[str, torch.Tensor]): What it reads.
+    widths (int): Most words of a span.
+    RETURNS (torch.Tensor): (windows, words, widths, labels).
+    """
+    found = model.get_representations(**inputs)
+    layer = model.span_rep_layer.span_rep_layer
+    everywhere = torch.ones_like(found.words_embedding[..., 0], dtype=torch.bool)
+    words = model.span_rep_layer.context_encoder(found.words_embedding, everywhere)
+    first, last = layer.out_project[0], layer.out_project[3]
+    for_start, for_end = first.weight.chunk(2, dim=1)
+    starts = torch.nn.functional.linear(layer.project_start(words).relu(), for_start)
+    ends = layer.project_end(words).relu()
+    ends = torch.nn.functional.linear(ends, for_end, first.bias)
+    labels = model.prompt_rep_layer(found.prompts_embedding)
+    few = labels.shape[1] < last.out_features
+    weights = (labels @ last.weight if few else labels).transpose(1, 2)
+    bias = (labels @ last.bias)[:, None]
+    lengths = inputs["text_lengths"]
+    places = torch.arange(words.shape[1], device=words.device)
+    scores = words.new_full((*words.shape[:2], widths, labels.shape[1]), -1.0)
+    for width in range(min(widths, words.shape[1])):
+        hidden = (starts[:, : words.shape[1] - width] + ends[:, width:]).relu_()
+        logits = (hidden if few else hidden @ last.weight.T) @ weights + bias
+        real = (places[width:] < lengths)[..., None]
+        column = logits.sigmoid_().masked_fill_(~real, -1.0)
+        scores[:, : words.shape[1] - width, width] = column
+    return scores
+
+
+def _span_idx(words: int, widths: int, device: Any) -> Any:
+    """RETURNS (torch.Tensor): First and last word of each span, (words * widths, 2)."""
+    first = torch.arange(words, device=device).repeat_interleave(widths)
+    width = torch.arange(widths, device=device).repeat(words)
+    return torch.stack([first, first + width], dim=-1)
+
+
+def _token_scores(p: Any, lengths: Any, floor: float) -> Any:
+    """Score the spans of a token model: the least of the start's, the end's and every
+    inside score, as the library does. Wider and wider, while any can reach the floor.
+
+    p (torch.Tensor): Start, end and inside scores, (windows, words, labels, 3).
+    lengths (torch.Tensor): Words in each window.
+    floor (float): Least score that is of interest.
+    RETURNS (torch.Tensor): (windows, words, widths, labels).
+    """
+    words = p.shape[1]
+    start, end, inside = p.unbind(-1)
+    within = start.clone()
+    columns = []
+    for width in range(words):
+        # What begins with a word, and everything up to `width` words behind it.
+        within = torch.minimum(within[:, : words - width], inside[:, width:])
+        column = start.new_full(start.shape, -1.0)
+        column[:, : words - width] = torch.minimum(within, end[:, width:])
+        last = torch.arange(words, device=p.device) + width
+        column.masked_fill_((last >= lengths[:, None])[..., None], -1.0)
+        columns.append(column)
+        if not bool((within >= floor).any()):
+            break
+    return torch.stack(columns, dim=2)
+
+
+def _explicit_scores(output: Any, words: int) -> Any:
+    """RETURNS (torch.Tensor): Scores of the spans that a token model chose itself."""
+    p = output.span_logits.sigmoid()
+    row, place = output.span_mask.bool().nonzero(as_tuple=True)
+    first, last = output.span_idx[row, place].unbind(-1)
+    widths = int((last - first).max()) + 1 if len(row) else 1
+    scores = p.new_full((p.shape[0], words, widths, p.shape[-1]), -1.0)
+    scores[row, first, last - first] = p[row, place]
+    return scores
