@@ -290,7 +290,8 @@ class NerGliner(NerPipe):
 
         examples (Iterable[Example]): The batch.
         drop (float): Dropout of the head, 0 to 1; the encoder keeps its own.
-        sgd (Optional[Optimizer]): The optimizer; without one gradients are collected.
+        sgd (Optional[Optimizer]): The optimizer; without one (or with False, which
+            `nlp.update` hands on) gradients are collected.
         losses (Optional[Dict[str, float]]): Losses so far, changed in place.
         RETURNS (Dict[str, float]): The losses, by pipe.
         RAISES (ValueError): The model can't be trained, or a label is not known.
@@ -308,7 +309,7 @@ class NerGliner(NerPipe):
         output, backprop = self.model.begin_update(lesson)
         loss, d_output = self.get_loss(examples, output)
         backprop(d_output)
-        if sgd is not None:
+        if sgd not in (None, False):
             self.finish_update(sgd)
         losses[self.name] += loss
         return losses
