@@ -80,6 +80,7 @@ def build_gliner_from_encoder(
     max_len: int = 384,
     rnn_layers: int = 0,
     dropout: float = 0.4,
+    label_vector: str = "marker",
     seed: int = 0,
 ) -> Model[Query, List[Found]]:
     """Build a fresh GLiNER span model on a plain encoder, to be trained: its head is
@@ -93,16 +94,22 @@ def build_gliner_from_encoder(
     max_len (int): Most words of a window.
     rnn_layers (int): LSTM layers over the words.
     dropout (float): Dropout of the head in training, 0 to 1.
+    label_vector (str): What stands for a label: the new token before it, "marker", as in
+        published models, or the "first" piece of the label itself, whose vector differs
+        from label to label from the beginning, so that types are learned sooner.
     seed (int): What the random weights are drawn from.
     RETURNS (Model[Query, List[Found]]): Scored spans of each document.
     RAISES (ValueError): A setting is out of range.
     """
+    allowed = "marker, first"
+    _check("label_vector", label_vector, label_vector in ("marker", "first"), allowed)
     options = {
         "hidden_size": hidden_size,
         "max_width": max_width,
         "max_len": max_len,
         "num_rnn_layers": rnn_layers,
         "dropout": dropout,
+        "embed_ent_token": label_vector == "marker",
     }
     encoder = None if name is None else Pretrained(name, revision)
     fresh = Fresh(encoder, options, seed)
