@@ -173,14 +173,14 @@ def test_fast_head_gives_the_librarys_scores(shared):
 
 def test_learns_sentences_by_heart(tmp_path, monkeypatch):
     fix_random_seed(0)
-    nlp = make_pipe(**ALL_LABELS)
+    # A head on a frozen encoder is enough, where labels differ from the beginning.
+    model = {**GLINER, "label_vector": "first"}
+    nlp = make_pipe(model=model, freeze_encoder=True, **ALL_LABELS)
     examples = make_examples(nlp)
-    optimizer = Adam(1e-3)
+    optimizer = Adam(1.5e-3)
     nlp.initialize(lambda: examples, sgd=optimizer)
-    losses = []
-    for _ in range(STEPS):
-        losses.append(nlp.update(examples, sgd=optimizer, drop=0.0)["ner"])
-    assert losses[-1] < losses[0] / 10
+    losses = [nlp.update(examples, sgd=optimizer, drop=0.0)["ner"] for _ in range(60)]
+    assert losses[-1] < losses[0] / 20
     assert nlp.evaluate(examples)["ents_f"] == 1.0
     # Saved, it needs neither the encoder's package nor what it was made from.
     nlp.to_disk(tmp_path)
