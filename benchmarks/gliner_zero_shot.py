@@ -61,6 +61,11 @@ def labels_of(docs: Iterable[Doc]) -> list[str]:
     return sorted({ent.label_ for doc in docs for ent in doc.ents})
 
 
+def asked_in(mix: Iterable[Doc]) -> list[str]:
+    """RETURNS (list[str]): The labels that training asks for, found or not, sorted."""
+    return sorted({label for doc in mix for label in doc.user_data[KEY]})
+
+
 def hide(doc: Doc, labels: set[str]) -> Doc:
     """RETURNS (Doc): A copy without the entities of some labels."""
     copy = Doc(doc.vocab, words=[t.text for t in doc])
@@ -113,7 +118,7 @@ def fit(mix: list[Doc], folder: Path, steps: int, device: str | None) -> tuple[P
         "paths.train": str(folder / "train.spacy"),
         "paths.dev": str(folder / "dev.spacy"),
         "system.seed": SEED,
-        "components.ner.labels": labels_of(mix),
+        "components.ner.labels": asked_in(mix),
         "components.ner.prompt": "name",
         "components.ner.model.device": device,
         # Dev is for the look of it: nothing is chosen by it.
@@ -209,10 +214,10 @@ def main(
     samples = {x.name: test_docs(nlp, x, tests) for x in present if x.test}
     texts = {doc.text for docs in samples.values() for doc in docs}
     mix = training_docs(nlp, texts, limit)
-    msg.info(f"{len(mix)} sentences, {len(labels_of(mix))} labels")
+    msg.info(f"{len(mix)} sentences, {len(asked_in(mix))} labels")
     path, seconds = fit(mix, folder, steps, device)
     trained = spacy.load(path)
-    seen = set(labels_of(mix))
+    seen = set(asked_in(mix))
     results = {
         x.name: score_set(trained, x, samples[x.name], seen) for x in present if x.test
     }
