@@ -101,6 +101,8 @@ class Errors:
     N139 = "[components.{name}] load_onnx_model = true: ONNX models are not loaded here. Set it to false; the weights are read from model.safetensors."
     N140 = 'The label {label!r} has no description, and `prompt` is "description". Describe every label, or set `prompt` to "alias" or "name".'
     N141 = "The encoder of {source!r} brings code of its own (auto_map in its config), which would be run. It is not: choose a model whose encoder transformers knows."
+    N145 = 'The GLiNER model computes in {dtype}, and weights are trained in float32. Set dtype = "float32" in the model block for training; a trained pipeline can be loaded with another.'
+    N146 = "This GLiNER model scores tokens and then spans (represent_spans in its config): that kind can't be trained here. Train it with the gliner library and name the folder in the model block, or leave the pipe out of training (`frozen_components`)."
 
 
 class Warnings:
@@ -113,3 +115,4 @@ class Warnings:
     W070 = "{path}: dropped or repaired while reading: {notes}. Check that this is what you want; `python -m spacy ner convert` lists it too."
     W130 = "{name!r}: {count} spans scored high enough to be candidates but were left out, because at most {most} per first word are proposed, the best ones. They are counted in pipe.stats.capped. Raise the threshold to have none."
     W131 = "{name!r}: gliner_spacy's default model urchade/gliner_base is licensed CC BY-NC 4.0: it must not be used commercially. Name another model, such as urchade/gliner_small-v2.1 (Apache 2.0)."
+    W135 = "{name!r}: {count} gold entities can't be learned: {wide} have more than {most} words, the widest that the model finds; {cut} begin or end inside a word of the model's: {where}. Change the annotation, or choose a model with a greater max_width."

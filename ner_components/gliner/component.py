@@ -1,22 +1,26 @@
 """`ner_gliner`: entities of any labels, found by a GLiNER model, in the `ner` slot."""
 
 import warnings
-from typing import Any, Callable, Dict, Iterable, List, Optional
+from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
 
+import numpy
 from spacy.language import Language
 from spacy.tokens import Doc
-from spacy.training import Example
+from spacy.training import Example, validate_examples
 from spacy.vocab import Vocab
-from thinc.api import Config, Model
+from thinc.api import Config, Model, set_dropout_rate
 
 from ..entities import DEFAULT_SPANS_KEY, Candidate
 from ..errors import Errors, Warnings
 from ..evaluation.scorer import ner_score
 from ..pipe import NerPipe, logger
 from ..schema import EntitySchema, LabelConfig
+from ..types import Floats1d
 from ..windows import make_batches
 from .candidates import MAX_PER_WORD, Found, Query
+from .lessons import DEFAULT_TRAINING, Lesson, Training, make_gold, text_of
 from .prompts import PROMPTS, make_prompts
+from .survey import find_labels, find_unlearnable
 
 DEFAULT_MODEL = """
 [model]
@@ -52,6 +56,7 @@ NON_COMMERCIAL = "urchade/gliner_base"
         "schema": None,
         "threshold": 0.5,
         "prompt": "alias",
+        "training": DEFAULT_TRAINING,
         "alignment_mode": "strict",
         "overlap": "score",
         "preset_ents": "keep",
@@ -77,6 +82,7 @@ def make_ner_gliner(
     schema: Optional[str],
     threshold: float,
     prompt: str,
+    training: Dict[str, Any],
     alignment_mode: str,
     overlap: str,
     preset_ents: str,
@@ -94,6 +100,7 @@ def make_ner_gliner(
         schema=schema,
         threshold=threshold,
         prompt=prompt,
+        training=training,
         alignment_mode=alignment_mode,
         overlap=overlap,
         preset_ents=preset_ents,
@@ -185,6 +192,8 @@ class NerGliner(NerPipe):
     prompt (str): What the model is shown for a label: "alias" is the first alias, or
         without one the name in lower case with underscores as blanks; "name" the name as
         it is; "description" the description. What comes out is the name.
+    training (Optional[Dict[str, Any]]): How it is taught, see
+        `ner_components.gliner.lessons.Training`.
     labels, schema, threshold, alignment_mode, overlap, preset_ents, spans_key,
         max_rejections, buffer_size, scorer: see `ner_components.pipe.NerPipe`.
     """
@@ -199,6 +208,7 @@ class NerGliner(NerPipe):
         schema: Optional[str] = None,
         threshold: float = 0.5,
         prompt: str = "alias",
+        training: Optional[Dict[str, Any]] = None,
         alignment_mode: str = "strict",
         overlap: str = "score",
         preset_ents: str = "keep",
@@ -225,6 +235,8 @@ class NerGliner(NerPipe):
         self.cfg["prompt"] = prompt
         if prompt not in PROMPTS:
             self._refuse("prompt", ", ".join(f'"{x}"' for x in PROMPTS))
+        self.cfg["training"] = {**DEFAULT_TRAINING, **(training or {})}
+        self._check_training()
 
     # Prediction
 
@@ -295,25 +307,28 @@ class NerGliner(NerPipe):
         nlp: Optional[Language] = None,
         labels: Optional[List[str]] = None,
     ) -> None:
-        """Load the model, and check that it can take the labels.
+        """Load the model, and check that it can take the labels and learn the entities.
+        Weights that are there are kept: a second training goes on from the first.
 
-        get_examples (Callable[[], Iterable[Example]]): Returns examples; read only where
-            neither the config nor `labels` has any labels.
+        get_examples (Callable[[], Iterable[Example]]): Returns the training examples, if
+            there are any; labels come from them where neither the config nor `labels` has
+            any.
         nlp (Optional[Language]): The pipeline; the model's name, licence and commit go to
             its meta.
         labels (Optional[List[str]]): Labels, as `label_data` gives them.
-        RAISES (ValueError): No labels, the model can't be had, or a label is too long.
+        RAISES (ValueError): No labels, the model can't be had, a label is too long, or the
+            schema lacks one of the data's.
         """
+        found = find_labels(get_examples())
         if not self._has_labels:
-            found = labels or sorted(
-                {ent.label_ for eg in get_examples() for ent in eg.reference.ents}
-            )
             where = f"the pipe {self.name!r}"
-            self._schema = EntitySchema.from_labels(found, where=where)
-        self._check_known(labels or [])
+            self._schema = EntitySchema.from_labels(labels or sorted(found), where=where)
+        self._check_known([*(labels or []), *sorted(found)])
         self.model.initialize()
         # A label that is too long is found out now, not at the first document.
         self.model.predict(Query([], list(self.labels), self.prompts, self.floor))
+        if found:
+            self._report_unlearnable(get_examples())
         if nlp is not None:
             self.meta = nlp.meta
         self._record_source()
@@ -332,12 +347,108 @@ class NerGliner(NerPipe):
             self._schema = EntitySchema.from_labels([label], where="add_label")
         return 1
 
-    def update(self, *args: Any, **kwargs: Any) -> Dict[str, float]:
-        """Not to be trained.
+    # Training
 
-        RAISES (ValueError): Always.
+    def update(
+        self,
+        examples: Iterable[Example],
+        *,
+        drop: float = 0.0,
+        sgd: Any = None,
+        losses: Optional[Dict[str, float]] = None,
+    ) -> Dict[str, float]:
+        """Learn from a batch of annotated documents: from the same windows and words that
+        prediction makes, with sampled prompts. Tokens without annotation are left out.
+
+        examples (Iterable[Example]): The batch.
+        drop (float): Dropout of the head, 0 to 1; the encoder keeps its own.
+        sgd (Optional[Optimizer]): The optimizer; without one (or with False, which
+            `nlp.update` hands on) gradients are collected.
+        losses (Optional[Dict[str, float]]): Losses so far, changed in place.
+        RETURNS (Dict[str, float]): The losses, by pipe.
+        RAISES (ValueError): The model can't be trained, or a label is not known.
         """
-        raise ValueError(Errors.N138.format(name=self.name))
+        losses = {} if losses is None else losses
+        losses.setdefault(self.name, 0.0)
+        validate_examples(examples, "NerGliner.update")
+        if "dropout_rate" not in self.model.attrs:
+            raise ValueError(Errors.N138.format(name=self.name))
+        lesson = self.make_lesson(examples)
+        if not lesson.docs:
+            return losses
+        set_dropout_rate(self.model, drop)
+        # The model takes lessons in training, and gives what they cost.
+        output, backprop = self.model.begin_update(lesson)
+        loss, d_output = self.get_loss(examples, output)
+        backprop(d_output)
+        if sgd not in (None, False):
+            self.finish_update(sgd)
+        losses[self.name] += loss
+        return losses
+
+    def get_loss(self, examples: Iterable[Example], scores: Any) -> Tuple[float, Floats1d]:
+        """Compute the mean loss of a window: the library's loss, summed over its spans and
+        labels.
+
+        examples (Iterable[Example]): Not used; the model has compared them.
+        scores (Losses): What the model gave in training.
+        RETURNS (Tuple[float, Floats1d]): The loss, and its gradient for each forward pass.
+        """
+        share = 1.0 / max(scores.windows, 1)
+        gradient = numpy.full(len(scores.sums), share, dtype="float32")
+        return float(scores.sums.sum() * share), gradient
+
+    def make_lesson(self, examples: Iterable[Example]) -> Lesson:
+        """Prepare a batch for the model.
+
+        examples (Iterable[Example]): The batch.
+        RETURNS (Lesson): Its documents that have tokens, and their annotation.
+        RAISES (ValueError): A label of theirs is not known.
+        """
+        full = [eg for eg in examples if len(eg.predicted)]
+        gold = [make_gold(x.reference, self._number, len(self.labels)) for x in full]
+        docs = [text_of(eg) for eg in full]
+        training = Training(**self.cfg["training"])
+        return Lesson(docs, gold, list(self.labels), self.prompts, training)
+
+    def _number(self, label: str) -> int:
+        """RETURNS (int): Number of a label, by the data's word for it."""
+        self._check_known([label])
+        name = self.schema.resolve(label)
+        return self.labels.index(str(name))
+
+    def _report_unlearnable(self, examples: Iterable[Example]) -> None:
+        shim = self._shim
+        if "dropout_rate" not in self.model.attrs:
+            return
+        most = shim.max_width
+        wide, cut = find_unlearnable(examples, shim.read_words, most)
+        places = [str(x) for x in (*wide, *cut)]
+        if not places:
+            return
+        where = "; ".join(places[:10]) + ("; ..." if len(places) > 10 else "")
+        counts = {"count": len(places), "wide": len(wide), "cut": len(cut)}
+        warnings.warn(
+            Warnings.W135.format(name=self.name, most=most, where=where, **counts)
+        )
+
+    def _check_training(self) -> None:
+        settings = self.cfg["training"]
+        for setting in settings:
+            if setting not in DEFAULT_TRAINING:
+                self._refuse_training(setting, ", ".join(DEFAULT_TRAINING))
+        setting, allowed = Training(**settings).problem()
+        if setting:
+            self._refuse_training(setting, allowed)
+
+    def _refuse_training(self, setting: str, allowed: str) -> None:
+        value = self.cfg["training"][setting]
+        setting = f"training.{setting}"
+        raise ValueError(
+            Errors.N020.format(
+                name=self.name, setting=setting, value=value, allowed=allowed
+            )
+        )
 
     def get_state(self) -> Dict[str, Any]:
         """RETURNS (Dict[str, Any]): Schema, and where the model came from. A model that

@@ -105,7 +105,7 @@ class Frontend:
         if self.is_bi_encoder:
             return [Group(0, len(prompts), numpy.zeros(0, dtype="int64"))]
         separator = self._encode([self.config.sep_token], False)
-        pieces = [self._encode([self.config.ent_token, x], False) for x in prompts]
+        pieces = self.prompt_pieces(prompts)
         room = self.limit - self.limit // 4 - len(separator)
         for label, ids in zip(labels, pieces, strict=True):
             if len(ids) > room:
@@ -117,6 +117,18 @@ class Frontend:
             for a, b in make_groups([len(x) for x in pieces], room)
         ]
 
+    def prompt_pieces(self, prompts: List[str]) -> List[List[int]]:
+        """RETURNS (List[List[int]]): Word pieces of each label's part of a prompt."""
+        return [self._encode([self.config.ent_token, x], False) for x in prompts]
+
+    def join_prompt(self, pieces: List[List[int]]) -> Ints1d:
+        """RETURNS (Ints1d): Word pieces of the prompt of some labels, separator included;
+        none for a bi-encoder."""
+        if self.is_bi_encoder:
+            return numpy.zeros(0, dtype="int64")
+        separator = self._encode([self.config.sep_token], False)
+        return numpy.concatenate([*pieces, separator]).astype("int64")
+
     def make_batch(self, rows: List[Tuple[Words, WordWindow]], group: Group) -> Batch:
         """Put windows and a prompt into arrays.
 
@@ -124,14 +136,24 @@ class Frontend:
         group (Group): The prompt.
         RETURNS (Batch): The arrays.
         """
-        head = numpy.concatenate([self.prefix, group.ids]).astype("int64")
+        return self.pad(rows, [group.ids] * len(rows))
+
+    def pad(self, rows: List[Tuple[Words, WordWindow]], prompts: List[Ints1d]) -> Batch:
+        """Put windows with a prompt each into arrays.
+
+        rows (List[Tuple[Words, WordWindow]]): The windows and their documents.
+        prompts (List[Ints1d]): Word pieces of the prompt of each.
+        RETURNS (Batch): The arrays.
+        """
+        heads = [numpy.concatenate([self.prefix, x]).astype("int64") for x in prompts]
         sizes = [x.borders[w.end] - x.borders[w.start] for x, w in rows]
-        time = len(head) + max(sizes) + len(self.suffix)
+        longest = max(len(head) + size for head, size in zip(heads, sizes, strict=True))
+        time = longest + len(self.suffix)
         ids = numpy.full((len(rows), time), self.pad_id, dtype="int64")
         mask, words_mask = numpy.zeros_like(ids), numpy.zeros_like(ids)
         for i, (x, w) in enumerate(rows):
-            first, end = len(head), len(head) + sizes[i]
-            ids[i, :first] = head
+            first, end = len(heads[i]), len(heads[i]) + sizes[i]
+            ids[i, :first] = heads[i]
             ids[i, first:end] = x.ids[x.borders[w.start] : x.borders[w.end]]
             ids[i, end : end + len(self.suffix)] = self.suffix
             mask[i, : end + len(self.suffix)] = 1

@@ -10,10 +10,11 @@ Bidirectional Transformer", 2023.
 """
 
 from threading import Lock
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple, cast
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple, Union, cast
 
 import numpy
 import srsly
+from spacy.tokens import Doc
 from thinc.api import Model, PyTorchShim
 from thinc.util import get_torch_default_device
 
@@ -23,6 +24,8 @@ from ..threads import use_one_thread_after_fork
 from ..windows import make_batches
 from .candidates import MAX_PER_WORD, Found, Query, Spans, join_spans, merge_spans
 from .inputs import Batch, Frontend, Group, Words
+from .learning import Losses, learn
+from .lessons import Lesson
 from .loader import Checkpoint, Fresh, from_message, to_message
 from .scores import pick_spans, span_scores
 from .windows import WordWindow, counts_here, make_word_windows, sentence_starts
@@ -77,6 +80,7 @@ def build_gliner_from_encoder(
     max_len: int = 384,
     rnn_layers: int = 0,
     dropout: float = 0.4,
+    label_vector: str = "marker",
     seed: int = 0,
 ) -> Model[Query, List[Found]]:
     """Build a fresh GLiNER span model on a plain encoder, to be trained: its head is
@@ -90,16 +94,22 @@ def build_gliner_from_encoder(
     max_len (int): Most words of a window.
     rnn_layers (int): LSTM layers over the words.
     dropout (float): Dropout of the head in training, 0 to 1.
+    label_vector (str): What stands for a label: the new token before it, "marker", as in
+        published models, or the "first" piece of the label itself, whose vector differs
+        from label to label from the beginning, so that types are learned sooner.
     seed (int): What the random weights are drawn from.
     RETURNS (Model[Query, List[Found]]): Scored spans of each document.
     RAISES (ValueError): A setting is out of range.
     """
+    allowed = "marker, first"
+    _check("label_vector", label_vector, label_vector in ("marker", "first"), allowed)
     options = {
         "hidden_size": hidden_size,
         "max_width": max_width,
         "max_len": max_len,
         "num_rnn_layers": rnn_layers,
         "dropout": dropout,
+        "embed_ent_token": label_vector == "marker",
     }
     encoder = None if name is None else Pretrained(name, revision)
     fresh = Fresh(encoder, options, seed)
@@ -111,7 +121,7 @@ def _build(
 ) -> Model[Query, List[Found]]:
     _check("dtype", dtype, dtype in DTYPES, ", ".join(DTYPES))
     _check("window", window, window > 0, "a whole number of at least 1")
-    attrs = {"window": window, "max_batch_items": max_batch_items}
+    attrs = {"window": window, "max_batch_items": max_batch_items, "dropout_rate": 0.0}
     shim = GLiNERShim(pretrained, device, dtype)
     return Model("gliner", forward, init=init, attrs=attrs, shims=[shim])
 
@@ -130,16 +140,20 @@ def init(model: Model, X: Any = None, Y: Any = None) -> None:
 
 
 def forward(
-    model: Model, query: Query, is_train: bool
-) -> Tuple[List[Found], Callable[[List[Found]], Query]]:
-    """Find spans in documents.
+    model: Model, query: Union[Query, Lesson], is_train: bool
+) -> Tuple[Any, Callable[[Any], Any]]:
+    """Find spans in documents, or learn from annotated ones.
 
-    query (Query): Documents, prompts, floor.
-    is_train (bool): Must be False: these spans carry no gradient.
-    RETURNS (Tuple[List[Found], Callable]): Spans of each document, and no backprop.
+    query (Union[Query, Lesson]): Documents, prompts, floor; in training documents,
+        annotation, prompts.
+    is_train (bool): Whether to learn.
+    RETURNS (Tuple[Union[List[Found], Losses], Callable]): Spans of each document and no
+        backprop; in training losses, and what takes their gradient to the weights.
     """
     shim = _shim_of(model)
     shim.load()
+    if isinstance(query, Lesson):
+        return _learn(model, shim, query)
     groups = shim.frontend.make_groups(query.labels, query.prompts)
     words, windows = _make_plan(model, shim, query, groups)
     parts, capped = [], numpy.zeros(len(query.docs), dtype="int64")
@@ -156,6 +170,17 @@ def forward(
         raise NotImplementedError
 
     return _found(words, spans, capped), backprop
+
+
+def _learn(
+    model: Model, shim: "GLiNERShim", lesson: Lesson
+) -> Tuple[Losses, Callable[[Any], None]]:
+    """Learn from the same windows that prediction makes."""
+    query = Query(lesson.docs, lesson.labels, lesson.prompts, 0.0)
+    groups = shim.frontend.make_groups(query.labels, query.prompts)
+    _, rows = _make_plan(model, shim, query, groups)
+    most, drop = model.attrs["max_batch_items"], model.attrs["dropout_rate"]
+    return learn(shim, rows, groups, lesson, most, drop)
 
 
 class _Row(NamedTuple):
@@ -282,6 +307,25 @@ class GLiNERShim(PyTorchShim):
             most = 0
         yield from make_batches([row.pieces + extra for row in rows], most)
 
+    def to_torch(self, batch: Batch) -> Dict[str, Any]:
+        """RETURNS (Dict[str, torch.Tensor]): What the torch module reads."""
+        arrays = {
+            "input_ids": batch.ids,
+            "attention_mask": batch.mask,
+            "words_mask": batch.words_mask,
+            "text_lengths": batch.lengths[:, None],
+        }
+        return {k: torch.from_numpy(v).to(self.device) for k, v in arrays.items()}
+
+    def finish_update(self, optimizer: Any) -> None:
+        super().finish_update(optimizer)
+        self._embeddings = {}
+
+    def read_words(self, docs: List[Doc]) -> List[Words]:
+        """RETURNS (List[Words]): The words of documents, as the model sees them."""
+        self.load()
+        return self.frontend.read([doc.text for doc in docs], self.frontend.limit)
+
     def score(self, batch: Batch, prompts: List[str], floor: float) -> Any:
         """Run the model once.
 
@@ -292,13 +336,7 @@ class GLiNERShim(PyTorchShim):
             -1 where there is no such span.
         """
         with torch.inference_mode():
-            arrays = {
-                "input_ids": batch.ids,
-                "attention_mask": batch.mask,
-                "words_mask": batch.words_mask,
-                "text_lengths": batch.lengths[:, None],
-            }
-            inputs = {k: torch.from_numpy(v).to(self.device) for k, v in arrays.items()}
+            inputs = self.to_torch(batch)
             if self.frontend.is_bi_encoder:
                 inputs["labels_embeds"] = self._embed(prompts)
             return span_scores(self.gliner, inputs, floor).float()

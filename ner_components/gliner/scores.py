@@ -1,7 +1,7 @@
 """A GLiNER model's output -> scores of spans -> the spans worth looking at, without a
 loop over spans."""
 
-from typing import Any, Dict, List, NamedTuple
+from typing import Any, Dict, List, NamedTuple, Tuple
 
 from ..types import Floats1d, Ints1d
 
@@ -50,9 +50,7 @@ def span_scores(gliner: Any, inputs: Dict[str, Any], floor: float) -> Any:
     width = gliner.config.max_width
     if gliner.config.span_mode == "markerV0":
         return _marker_scores(gliner.model, inputs, width)
-    span_idx = _span_idx(words, width, lengths.device)
-    real = span_idx[None, :, 1] < lengths[:, None]
-    span_idx = span_idx[None].expand(len(lengths), -1, -1)
+    span_idx, real = span_grid(lengths, width)
     output = gliner.model(**inputs, span_idx=span_idx, span_mask=real)
     real = real.view(len(lengths), words, width, 1)
     return output.logits.sigmoid().masked_fill(~real, -1.0)
@@ -117,11 +115,20 @@ def _marker_scores(model: Any, inputs: Dict[str, Any], widths: int) -> Any:
     return scores
 
 
-def _span_idx(words: int, widths: int, device: Any) -> Any:
-    """RETURNS (torch.Tensor): First and last word of each span, (words * widths, 2)."""
-    first = torch.arange(words, device=device).repeat_interleave(widths)
-    width = torch.arange(widths, device=device).repeat(words)
-    return torch.stack([first, first + width], dim=-1)
+def span_grid(lengths: Any, widths: int) -> Tuple[Any, Any]:
+    """List all spans, in the order of their first word and then of their width.
+
+    lengths (torch.Tensor): Words in each window.
+    widths (int): Most words of a span.
+    RETURNS (Tuple[torch.Tensor, torch.Tensor]): First and last word of each span,
+        (windows, words * widths, 2), and whether it lies in the window.
+    """
+    words = int(lengths.max())
+    first = torch.arange(words, device=lengths.device).repeat_interleave(widths)
+    width = torch.arange(widths, device=lengths.device).repeat(words)
+    span_idx = torch.stack([first, first + width], dim=-1)
+    real = span_idx[None, :, 1] < lengths[:, None]
+    return span_idx[None].expand(len(lengths), -1, -1), real
 
 
 def _token_scores(p: Any, lengths: Any, floor: float) -> Any:
