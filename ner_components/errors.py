@@ -72,4 +72,4 @@ class Warnings:
         "{name!r}: no training example has the labels {labels}: the model can't learn them."
     )
     W130 = "{name!r}: {count} spans scored high enough to be candidates but were left out, because at most {most} per first word are proposed, the best ones. They are counted in pipe.stats.capped. Raise the threshold to have none."
-    W131 = "{name!r}: gliner_spacy's default model urchade/gliner_base is licensed CC BY-NC 4.0: it must not be used commercially. Name another model, such as urchade/gliner_small-v2.1 (Apache 2.0)."
+    W131 = "{name!r}: gliner_spacy's default model urchade/gliner_base is licensed CC BY-NC 4.0: it must not be used commercially. Name another model whose licence suits you."
