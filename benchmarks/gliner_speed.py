@@ -87,12 +87,12 @@ def make_labels(number: int) -> list[str]:
     return [kinds[i % 5] + (f" {i // 5}" if i >= 5 else "") for i in range(number)]
 
 
-def build(model: str | None, budget: int) -> Any:
+def build(model: str | None, window: int, budget: int) -> Any:
     """RETURNS (Model): ours, loaded."""
     made = (
-        build_gliner_from_encoder(max_batch_items=budget)
+        build_gliner_from_encoder(window=window, max_batch_items=budget)
         if model is None
-        else build_gliner(model, max_batch_items=budget)
+        else build_gliner(model, window=window, max_batch_items=budget)
     )
     made.initialize()
     return made
@@ -180,16 +180,18 @@ def main(
     batch_sizes: Annotated[str, typer.Option(help="Of the library's call")] = "1,8,32,64",
     label_counts: Annotated[str, typer.Option()] = "5,20,100,500",
     rounds: Annotated[int, typer.Option()] = 3,
+    window: Annotated[int, typer.Option(help="Our window")] = 64,
     budget: Annotated[int, typer.Option(help="Our max_batch_items")] = 1024,
     output: Annotated[Path | None, typer.Option(help="Folder for JSON and table")] = None,
 ) -> None:
     """Measure, print the table, write JSON beside it."""
     torch.set_num_threads(threads)
-    ours = build(model, budget)
+    ours = build(model, window, budget)
     results: dict[str, Any] = {
         "model": model or "fresh GLiNER on all-MiniLM-L6-v2",
         "threads": threads,
         "rounds": rounds,
+        "window": window,
         "budget": budget,
         "processor": platform.processor() or platform.machine(),
         "versions": {x: version(x) for x in ("torch", "transformers", "gliner", "spacy")},

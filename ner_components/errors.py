@@ -114,5 +114,5 @@ class Warnings:
     )
     W070 = "{path}: dropped or repaired while reading: {notes}. Check that this is what you want; `python -m spacy ner convert` lists it too."
     W130 = "{name!r}: {count} spans scored high enough to be candidates but were left out, because at most {most} per first word are proposed, the best ones. They are counted in pipe.stats.capped. Raise the threshold to have none."
-    W131 = "{name!r}: gliner_spacy's default model urchade/gliner_base is licensed CC BY-NC 4.0: it must not be used commercially. Name another model, such as urchade/gliner_small-v2.1 (Apache 2.0)."
+    W131 = "{name!r}: gliner_spacy's default model urchade/gliner_base is licensed CC BY-NC 4.0: it must not be used commercially. Name another model whose licence suits you."
     W135 = "{name!r}: {count} gold entities can't be learned: {wide} have more than {most} words, the widest that the model finds; {cut} begin or end inside a word of the model's: {where}. Change the annotation, or choose a model with a greater max_width."
