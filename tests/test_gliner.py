@@ -456,8 +456,8 @@ def test_initialize_takes_the_labels_of_the_data(taught):
     assert "the label 'SHIP', which the schema of 'ner' doesn't know" in message
 
 
-def test_training_is_refused_clearly(trained_gliner):
-    nlp = spacy.load(trained_gliner)
+def test_training_gliner_spacy_is_refused_clearly(moved):
+    nlp, _ = move(moved)
     message = error_of(nlp.update, make_examples(nlp))
     assert "'ner' finds entities as its model is: it can't be trained here" in message
 
