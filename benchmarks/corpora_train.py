@@ -6,7 +6,6 @@ no dev or test set gets one from what it has, see `CORPORA`. Nothing is tuned: d
 the better of two evaluations and fits the calibration.
 """
 
-import os
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import spacy
 import srsly
+from encoder_data import ROOT, data_folder
 from spacy.cli.train import train
 from spacy.language import Language
 from spacy.tokens import Doc, DocBin
@@ -22,7 +22,6 @@ from wasabi import msg
 from ner_components.corpora.formats import read_corpus
 from ner_components.corpora.markup import read_markup
 
-ROOT = Path(__file__).resolve().parent.parent
 CONFIG = ROOT / "configs" / "embedded.cfg"
 WORDS_PER_STEP = 400  # of the config's batcher
 HELD_OUT = 0.1
@@ -64,11 +63,6 @@ CORPORA = [
     Corpus("uner_zh_gsd", 1, lang="zh"),
     Corpus("lener_br", 0.5, lang="pt"),
 ]
-
-
-def data_folder() -> Path:
-    """RETURNS (Path): the corpora: $NER_DATA, or shared/data beside the repository."""
-    return Path(os.environ.get("NER_DATA", ROOT.parent / "shared" / "data"))
 
 
 def is_there(corpus: Corpus) -> bool:

@@ -22,7 +22,7 @@ from .lessons import (
     span_targets,
     token_targets,
 )
-from .scores import span_grid
+from .scores import marker_ends, span_grid
 from .windows import WordWindow
 
 try:
@@ -219,11 +219,8 @@ def _marker_logits(model: Any, inputs: Dict[str, Any], widths: int) -> Tuple[Any
     joins a span's two ends is linear, so each end is projected once a word, not once a
     span; the last layer is applied to the few labels instead of the many spans."""
     rep = model.get_representations(**inputs)
-    head = model.span_rep_layer.span_rep_layer
-    join, relu, dropout, last = head.out_project
-    left, right = join.weight.split(join.in_features // 2, dim=1)
-    start = head.project_start(rep.words_embedding).relu() @ left.T + join.bias
-    end = head.project_end(rep.words_embedding).relu() @ right.T
+    start, end = marker_ends(model, rep.words_embedding)
+    _, relu, dropout, last = model.span_rep_layer.span_rep_layer.out_project
     end = torch.nn.functional.pad(end, (0, 0, 0, widths - 1)).unfold(1, widths, 1)
     hidden = dropout(relu(start.unsqueeze(2) + end.transpose(2, 3)))
     labels = model.prompt_rep_layer(rep.prompts_embedding)

@@ -91,28 +91,42 @@ def _marker_scores(model: Any, inputs: Dict[str, Any], widths: int) -> Any:
     RETURNS (torch.Tensor): (windows, words, widths, labels).
     """
     found = model.get_representations(**inputs)
-    layer = model.span_rep_layer.span_rep_layer
-    everywhere = torch.ones_like(found.words_embedding[..., 0], dtype=torch.bool)
-    words = model.span_rep_layer.context_encoder(found.words_embedding, everywhere)
-    first, last = layer.out_project[0], layer.out_project[3]
-    for_start, for_end = first.weight.chunk(2, dim=1)
-    starts = torch.nn.functional.linear(layer.project_start(words).relu(), for_start)
-    ends = layer.project_end(words).relu()
-    ends = torch.nn.functional.linear(ends, for_end, first.bias)
+    starts, ends = marker_ends(model, found.words_embedding)
+    last = model.span_rep_layer.span_rep_layer.out_project[3]
     labels = model.prompt_rep_layer(found.prompts_embedding)
     few = labels.shape[1] < last.out_features
     weights = (labels @ last.weight if few else labels).transpose(1, 2)
     bias = (labels @ last.bias)[:, None]
     lengths = inputs["text_lengths"]
-    places = torch.arange(words.shape[1], device=words.device)
-    scores = words.new_full((*words.shape[:2], widths, labels.shape[1]), -1.0)
-    for width in range(min(widths, words.shape[1])):
-        hidden = (starts[:, : words.shape[1] - width] + ends[:, width:]).relu_()
+    words = starts.shape[1]
+    places = torch.arange(words, device=starts.device)
+    scores = starts.new_full((*starts.shape[:2], widths, labels.shape[1]), -1.0)
+    for width in range(min(widths, words)):
+        hidden = (starts[:, : words - width] + ends[:, width:]).relu_()
         logits = (hidden if few else hidden @ last.weight.T) @ weights + bias
         real = (places[width:] < lengths)[..., None]
         column = logits.sigmoid_().masked_fill_(~real, -1.0)
-        scores[:, : words.shape[1] - width, width] = column
+        scores[:, : words - width, width] = column
     return scores
+
+
+def marker_ends(model: Any, words_embedding: Any) -> Tuple[Any, Any]:
+    """Apply the first layer of a marker head to each word once. It is linear in [start;
+    end], so a span's value is the sum of its first word's part and its last word's.
+
+    model (UniEncoderSpanModel): The model, or a bi-encoder's.
+    words_embedding (torch.Tensor): Shape (windows, words, hidden).
+    RETURNS (Tuple[torch.Tensor, torch.Tensor]): The part of each word as the first of a
+        span, and as the last, (windows, words, inner).
+    """
+    everywhere = torch.ones_like(words_embedding[..., 0], dtype=torch.bool)
+    words = model.span_rep_layer.context_encoder(words_embedding, everywhere)
+    head = model.span_rep_layer.span_rep_layer
+    first = head.out_project[0]
+    for_start, for_end = first.weight.chunk(2, dim=1)
+    starts = torch.nn.functional.linear(head.project_start(words).relu(), for_start)
+    ends = head.project_end(words).relu()
+    return starts, torch.nn.functional.linear(ends, for_end, first.bias)
 
 
 def span_grid(lengths: Any, widths: int) -> Tuple[Any, Any]:
