@@ -121,6 +121,10 @@ def fit(mix: list[Doc], folder: Path, steps: int, device: str | None) -> tuple[P
         "components.ner.labels": asked_in(mix),
         "components.ner.prompt": "name",
         "components.ner.model.device": device,
+        # Prompts of all 40 labels of a set are slow: mostly samples.
+        "components.ner.training.complete": 0.25,
+        "components.ner.training.mixed_precision": True,
+        "training.optimizer.learn_rate.initial_rate": 0.0003,
         # Dev is for the look of it: nothing is chosen by it.
         "training.max_steps": steps,
         "training.eval_frequency": steps,

@@ -118,6 +118,20 @@ def test_loss_is_the_librarys_own(shared, alpha, gamma):
     assert loss == pytest.approx(expected, rel=1e-6)
 
 
+def test_mixed_precision_computes_the_same_loss_coarser(shared, monkeypatch):
+    ner = shared.get_pipe("ner")
+    settings = {**ner.cfg["training"], "freeze_encoder": True}
+    losses = []
+    for mixed in (False, True):
+        monkeypatch.setitem(ner.cfg, "training", {**settings, "mixed_precision": mixed})
+        random.seed(3)
+        output, _ = ner.model.begin_update(ner.make_lesson(make_examples(shared)))
+        losses.append(float(output.sums.sum()))
+    # bfloat16 has 8 bits where float32 has 24.
+    assert losses[0] != losses[1]
+    assert losses[0] == pytest.approx(losses[1], rel=0.02)
+
+
 KINDS = {
     "token": {"span_mode": "token_level", "num_rnn_layers": 1},
     "marker-v1": {"span_mode": "markerV1", "num_rnn_layers": 0},

@@ -180,15 +180,17 @@ def batch_loss(shim: Any, tasks: List[Task], lesson: Lesson) -> Any:
     if shim.frontend.is_bi_encoder:
         inputs.update(_label_inputs(shim, tasks, lesson.prompts))
     targets = torch.from_numpy(pad_targets([x.targets for x in tasks])).to(device)
-    if shim.gliner.config.span_mode == "token_level":
-        output = model(**inputs)
-        logits, prompts = output.logits, output.prompts_embedding_mask
-        learned = targets[:, :, 0, 0] >= 0
-    else:
-        logits, prompts = span_logits(shim.gliner, inputs)
-        learned = (targets[..., 0] >= 0).flatten(1)
+    kind = torch.device(device).type
+    with torch.autocast(kind, torch.bfloat16, enabled=lesson.training.mixed_precision):
+        if shim.gliner.config.span_mode == "token_level":
+            output = model(**inputs)
+            logits, prompts = output.logits, output.prompts_embedding_mask
+            learned = targets[:, :, 0, 0] >= 0
+        else:
+            logits, prompts = span_logits(shim.gliner, inputs)
+            learned = (targets[..., 0] >= 0).flatten(1)
     return model.loss(
-        logits.contiguous(),
+        logits.float().contiguous(),
         targets.clamp(min=0.0),
         prompts,
         learned,

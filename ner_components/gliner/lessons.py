@@ -37,6 +37,8 @@ class Training(NamedTuple):
     gamma (float): Exponent that takes weight from spans the model is right about; 0 takes
         none.
     freeze_encoder (bool): Whether to train the head alone.
+    mixed_precision (bool): Whether the forward pass computes in bfloat16 where that is
+        safe. Weights, gradients of weights and the loss stay in float32.
     """
 
     max_labels: int = 25
@@ -46,6 +48,7 @@ class Training(NamedTuple):
     alpha: float = 0.75
     gamma: float = 0.0
     freeze_encoder: bool = False
+    mixed_precision: bool = False
 
     def problem(self) -> Tuple[str, str]:
         """RETURNS (Tuple[str, str]): First setting that is out of range and what it may
