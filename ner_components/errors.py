@@ -104,6 +104,11 @@ class Errors:
     N145 = 'The GLiNER model computes in {dtype}, and weights are trained in float32. Set dtype = "float32" in the model block for training; a trained pipeline can be loaded with another.'
     N146 = "This GLiNER model scores tokens and then spans (represent_spans in its config): that kind can't be trained here. Train it with the gliner library and name the folder in the model block, or leave the pipe out of training (`frozen_components`)."
 
+    # Calibration
+    N147 = "The scores of {name!r} can't be calibrated: its engine has nothing to fit. Leave the pipe out, or use `ner_encoder` or `ner_gliner`."
+    N148 = "No pipe of the pipeline can be calibrated (its pipes: {pipes}). Name a pipeline with `ner_encoder` or `ner_gliner`, and don't disable it."
+    N149 = "Can't calibrate {pipeline}: {problem}. {remedy}"
+
 
 class Warnings:
     W001 = 'The model {source!r} is not pinned to a revision: its weights can change under you. Set revision = "{commit}" in {where}.'
@@ -116,3 +121,4 @@ class Warnings:
     W130 = "{name!r}: {count} spans scored high enough to be candidates but were left out, because at most {most} per first word are proposed, the best ones. They are counted in pipe.stats.capped. Raise the threshold to have none."
     W131 = "{name!r}: gliner_spacy's default model urchade/gliner_base is licensed CC BY-NC 4.0: it must not be used commercially. Name another model whose licence suits you."
     W135 = "{name!r}: {count} gold entities can't be learned: {wide} have more than {most} words, the widest that the model finds; {cut} begin or end inside a word of the model's: {where}. Change the annotation, or choose a model with a greater max_width."
+    W136 = "{name!r}: no scores fitted, because the dev set shows {right} right and {wrong} wrong spans of at least {floor}: both are needed. Scores stay as the model gives them. Give more annotated documents, or train longer."

@@ -6,7 +6,18 @@ import re
 from collections import Counter
 from pathlib import Path
 from threading import Lock
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Tuple, Union
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Optional,
+    Sequence,
+    Tuple,
+    Union,
+)
 
 import srsly
 from spacy import util
@@ -298,6 +309,22 @@ class NerPipe(TrainablePipe):
         RETURNS (Dict[str, Any]): The scores.
         """
         return super().score(examples, can_err=self.can_err, **kwargs)
+
+    @property
+    def can_calibrate(self) -> bool:
+        """RETURNS (bool): Whether the engine's scores can be fitted to annotation."""
+        return False
+
+    def calibrate(self, examples: Sequence[Example]) -> Dict[str, float]:
+        """Fit the scores to annotation, so that a score is the chance of being right. An
+        engine that can do so says how.
+
+        examples (Sequence[Example]): Held-out documents with gold entities, as the pipe
+            gets them.
+        RETURNS (Dict[str, float]): What was fitted, by name. The pipe's state keeps it.
+        RAISES (ValueError): The engine can't.
+        """
+        raise ValueError(Errors.N147.format(name=self.name))
 
     def _check_settings(self) -> None:
         allowed: Dict[str, Tuple[str, ...]] = {

@@ -47,3 +47,22 @@ def test_the_project_file_is_valid():
     assert result.returncode == 0, result.stdout + result.stderr
     for step in ("corpus", "train", "evaluate", "package", "visualize"):
         assert f" {step} " in result.stdout
+
+
+def test_the_gliner_workflow_goes_from_corpus_to_wheel():
+    root = CONFIGS[0].parent.parent
+    result = subprocess.run(
+        [sys.executable, "-m", "spacy", "project", "run", "gliner", "--dry"],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    steps = ["corpus", "train", "calibrate", "evaluate", "test-schema", "package"]
+    names = [x if x == "corpus" else f"{x}-gliner" for x in steps]
+    places = [result.stdout.index(f" {name} ") for name in names]
+    assert places == sorted(places)
+    # Every step reads what the one before it wrote.
+    assert result.stdout.count("training/gold_gliner/calibrated") >= 5
+    assert "--training.max_steps 1500 --training.eval_frequency 250" in result.stdout

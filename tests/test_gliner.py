@@ -2,7 +2,10 @@
 
 import json
 import logging
+import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy
@@ -36,6 +39,16 @@ INVISIBLE = ["\u200b", "\ufe0f", "\u200d", "\x00", "\u200b\u200d"]
 KINDS = {
     "span": {"span_mode": "markerV0", "num_rnn_layers": 1},
     "marker-v1": {"span_mode": "markerV1", "num_rnn_layers": 0},
+    "context-rnn": {"span_encoder_config": {"model_type": "rnn"}, "num_rnn_layers": 0},
+    "context-deberta": {
+        "span_encoder_config": {"model_type": "deberta-v2"},
+        "num_rnn_layers": 0,
+    },
+    "context-marker": {
+        "span_mode": "marker",
+        "span_encoder_config": {"model_type": "rnn"},
+        "num_rnn_layers": 0,
+    },
     "token": {"span_mode": "token_level", "num_rnn_layers": 1},
     "last-piece": {"subtoken_pooling": "last", "num_rnn_layers": 0},
     "mean-piece": {"subtoken_pooling": "mean", "num_rnn_layers": 0},
@@ -167,7 +180,18 @@ def test_every_kind_of_model_scores_as_in_the_library(folders, kind):
         assert_same_as_library(ner, gliner, text, float(scores[-8]) - 1e-6)
 
 
-@pytest.mark.parametrize("kind", ["span", "marker-v1", "token", "bi"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "span",
+        "marker-v1",
+        "context-rnn",
+        "context-deberta",
+        "context-marker",
+        "token",
+        "bi",
+    ],
+)
 def test_batches_change_nothing(folders, kind):
     nlp, ner = make(folders(kind), threshold=0.5)
     docs = [nlp.make_doc(text) for text in [*TEXTS, "", FILLER * 3, "Oslo", *TEXTS]]
@@ -316,6 +340,59 @@ def test_an_entity_is_found_wherever_it_stands(gliner_pipe):
         assert {(0, "Angela Merkel", "PERSON"), (18, "Tim Cook", "PERSON")} <= ents
 
 
+class Reader:
+    """Stands in for a trained model: it scores "Angela Merkel" 1, wherever a window shows
+    it whole, and nothing else."""
+
+    def __init__(self, shim):
+        word = (
+            shim.frontend._encode(["Angela"], False),
+            shim.frontend._encode(["Merkel"], False),
+        )
+        self.first, self.second = (x[0] for x in word)
+        self.shim = shim
+
+    def __call__(self, batch, prompts, floor):
+        words = int(batch.lengths.max())
+        width = self.shim.max_width
+        scores = numpy.full((len(batch.ids), words, width, len(prompts)), -1.0, "float32")
+        rows, places = ((batch.ids == self.first) & (batch.words_mask > 0)).nonzero()
+        for row, place in zip(rows, places, strict=True):
+            behind = numpy.flatnonzero(
+                batch.words_mask[row] == batch.words_mask[row, place] + 1
+            )
+            if len(behind) and batch.ids[row, behind[0]] == self.second:
+                scores[row, batch.words_mask[row, place] - 1, 1, 0] = 1.0
+        return torch.from_numpy(scores)
+
+
+@pytest.mark.parametrize("sentences", [True, False])
+def test_an_entity_at_every_place_of_20_000_tokens(trained_gliner, monkeypatch, sentences):
+    """The sentence stands every 64 words plus one: at every place of a window, as the
+    windows are 64 words long or shorter, and at both ends."""
+    nlp, ner = load_pipe(trained_gliner)
+    shim = ner.model.shims[0]
+    monkeypatch.setattr(shim, "score", Reader(shim))
+    filler = FILLER.split() if sentences else FILLER.removesuffix(" .").split()
+    entity = ["Angela", "Merkel", "left"] + ["."] * sentences
+    words = [*entity]
+    while len(words) < 20_000 - len(entity) - 65:
+        words += [filler[len(words) % len(filler)] for _ in range(65 - len(entity))]
+        words += entity
+    words += [*filler[: 20_000 - len(words) - 2], "Angela", "Merkel"]
+    assert words[-2:] == entity[:2]
+    text = " ".join(words)
+    wanted = [m.start() for m in re.finditer("Angela Merkel", text)]
+    assert len(wanted) > 300
+    starts = numpy.cumsum([0] + [len(x) + 1 for x in words])
+    numbers = numpy.searchsorted(starts, wanted)
+    assert {int(x) % 64 for x in numbers} == set(range(64))
+    doc = nlp(text)
+    assert len(doc) > 19_900
+    assert [x.start_char for x in doc.ents] == wanted
+    assert {(x.text, x.label_) for x in doc.ents} == {("Angela Merkel", "PERSON")}
+
+
 def test_windows_fit_words_and_pieces_of_the_model(trained_gliner, monkeypatch):
     _, ner = load_pipe(trained_gliner)
     nlp = spacy.blank("en")
@@ -441,6 +518,20 @@ def test_find_threshold(trained_gliner, tmp_path):
     assert scores[0.0] < 1.0
 
 
+def test_a_threshold_of_zero_costs_less_than_twice_the_memory(trained_gliner, tmp_path):
+    """A short version of the benchmark: peaks of two processes."""
+    script = Path(__file__).resolve().parent.parent / "benchmarks" / "gliner_memory.py"
+    output = tmp_path / "memory.json"
+    command = [sys.executable, script, "--pipeline", trained_gliner, "--documents", "60"]
+    subprocess.run([*command, "--output", output], check=True, capture_output=True)
+    half, zero = json.loads(output.read_text())["rows"]
+    assert (half["threshold"], zero["threshold"]) == (0.5, 0.0)
+    assert half["documents"] == zero["documents"] == 60
+    # Every word begins some span; the best eight of them are candidates.
+    assert zero["candidates"] > 20 * half["candidates"] > 0
+    assert zero["peak"] < 2 * half["peak"]
+
+
 # Life cycle
 
 
@@ -462,7 +553,7 @@ def test_training_gliner_spacy_is_refused_clearly(moved):
     assert "'ner' finds entities as its model is: it can't be trained here" in message
 
 
-@pytest.mark.parametrize("kind", ["span", "token", "bi"])
+@pytest.mark.parametrize("kind", ["span", "context-rnn", "token", "bi"])
 @pytest.mark.parametrize("used", [True, False])
 def test_once_saved_the_source_is_never_looked_for_again(folders, tmp_path, kind, used):
     source = shutil.copytree(folders(kind), tmp_path / "source" / "my-model")

@@ -2,15 +2,17 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import spacy
-from conftest import CNN
+from conftest import CNN, SENTENCES
 from spacy.tokens import DocBin
 
 from ner_components.colors import COLORS
+from ner_components.gliner.calibration import Scale
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = "Ann Lee met Bob Stone in Paris. The Bank of England hired John Smith."
@@ -18,6 +20,15 @@ PREDICT = """
 import json, sys, spacy
 doc = spacy.load("en_tiny_ner")(sys.argv[1])
 print(json.dumps([[e.start_char, e.end_char, e.label_, e._.ner_score] for e in doc.ents]))
+"""
+PREDICT_ALL = """
+import json, sys, spacy
+nlp = spacy.load("{name}")
+rows = [
+    [[e.start_char, e.end_char, e.label_, e._.ner_score] for e in doc.ents]
+    for doc in nlp.pipe(sys.argv[1:])
+]
+print(json.dumps(rows))
 """
 
 
@@ -72,6 +83,53 @@ def test_a_wheel_predicts_what_its_source_predicts(trained_transformer, tmp_path
     assert str(tmp_path) not in (site / "en_tiny_ner" / "meta.json").read_text(
         encoding="utf8"
     )
+
+
+def test_a_gliner_wheel_needs_neither_network_nor_training_folder(trained_gliner, tmp_path):
+    """As the project's `package-gliner` makes it, scores calibrated."""
+    nlp = spacy.load(trained_gliner)
+    nlp.get_pipe("ner").scale = Scale(2.0, 0.25)
+    nlp.to_disk(tmp_path / "source")
+    texts = [text for text, _ in SENTENCES]
+    wanted = [
+        [[e.start_char, e.end_char, e.label_, e._.ner_score] for e in doc.ents]
+        for doc in nlp.pipe(texts)
+    ]
+    data = tmp_path / "train.jsonl"
+    data.write_text("{}\n")
+    _run(
+        *(ROOT / "scripts" / "make_meta.py", tmp_path / "source", tmp_path / "meta.json"),
+        *("--name", "tiny_gliner", "--version", "1.2.3", "--license", "Apache-2.0"),
+        *("--data", data, "--data-license", "CC BY 4.0", "--data-name", "tiny"),
+    )
+    (tmp_path / "packages").mkdir()
+    _run(
+        *("-m", "spacy", "package", tmp_path / "source", tmp_path / "packages"),
+        *("--meta-path", tmp_path / "meta.json", "--build", "wheel"),
+    )
+    (wheel,) = tmp_path.glob("packages/*/dist/*.whl")
+    site = tmp_path / "site"
+    _run("-m", "pip", "install", "--quiet", "--no-deps", "--target", site, wheel)
+    shutil.rmtree(tmp_path / "source")
+    shutil.rmtree(tmp_path / "packages")
+    (tmp_path / "home").mkdir()
+    env = {**os.environ, "PYTHONPATH": str(site), "HF_HUB_OFFLINE": "1"}
+    env |= {"HF_HOME": str(tmp_path / "home"), "HOME": str(tmp_path / "home")}
+    code = PREDICT_ALL.format(name="en_tiny_gliner")
+    found = json.loads(_run("-c", code, *texts, cwd=tmp_path, env=env))
+    assert sum(map(len, wanted)) == 11
+    assert [[x[:3] for x in row] for row in found] == [[x[:3] for x in r] for r in wanted]
+    for row, expected in zip(found, wanted, strict=True):
+        for x, y in zip(row, expected, strict=True):
+            assert abs(x[3] - y[3]) < 1e-5
+    packaged = json.loads((site / "en_tiny_gliner" / "meta.json").read_text("utf8"))
+    assert any(x.startswith("ner_components[gliner]>=") for x in packaged["requirements"])
+    base, tiny = packaged["sources"]
+    assert (base["license"], tiny["license"]) == ("apache-2.0", "CC BY 4.0")
+    assert base["sha256"].startswith("53aa51172d142c89d9012cce15ae4d6c")
+    for path in (site / "en_tiny_gliner").rglob("*"):
+        if path.suffix in {".json", ".cfg"}:
+            assert str(tmp_path) not in path.read_text(encoding="utf8"), path
 
 
 def test_visualize_writes_predictions_in_our_colours(trained_cnn, tmp_path):

@@ -4,16 +4,18 @@
 import typer
 from spacy.cli._util import app
 
+from .calibrate import calibrate_cli
 from .check import check_cli
 from .convert import convert_cli
 from .test import test_cli
 
 ner_cli = typer.Typer(
     name="ner",
-    help="Convert, check and test what named entity recognition is built on.",
+    help="Convert, check, test and calibrate what named entity recognition is built on.",
     no_args_is_help=True,
 )
 ner_cli.command("convert")(convert_cli)
 ner_cli.command("check")(check_cli)
 ner_cli.command("test")(test_cli)
+ner_cli.command("calibrate")(calibrate_cli)
 app.add_typer(ner_cli)

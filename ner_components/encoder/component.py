@@ -19,6 +19,7 @@ from ..pretrained import Pretrained
 from ..schema import EntitySchema, LabelConfig
 from ..types import Floats2d, Ints1d
 from ..windows import make_batches
+from .calibration import calibrate
 from .tags import TagSet
 from .tokens import taggable
 
@@ -295,6 +296,21 @@ class NerEncoder(NerPipe):
         gradient[rows] = p / len(rows)
         lengths = ops.asarray1i([len(x) for x in scores])
         return float(loss), ops.unflatten(gradient, lengths)
+
+    @property
+    def can_calibrate(self) -> bool:
+        """RETURNS (bool): True."""
+        return True
+
+    def calibrate(self, examples: Sequence[Example]) -> Dict[str, float]:
+        """Fit the outside bias, then the temperature; see
+        `ner_components.encoder.calibration`.
+
+        examples (Sequence[Example]): Held-out documents with gold entities, as the pipe
+            gets them.
+        RETURNS (Dict[str, float]): Both, by name.
+        """
+        return calibrate(self, examples)
 
     def add_label(self, label: str) -> int:
         """Add a label before `initialize`. Afterwards an encoder's labels are fixed.

@@ -46,6 +46,11 @@ class Found(NamedTuple):
     capped: int
 
 
+_NONE = numpy.zeros(0, dtype="int64")
+# What is found in a document without tokens.
+NOTHING = Found(_NONE, _NONE, _NONE, numpy.zeros(0, dtype="float32"), 0)
+
+
 class Spans(NamedTuple):
     """Scored spans of several documents, as columns of equal length.
 

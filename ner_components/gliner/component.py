@@ -1,7 +1,7 @@
 """`ner_gliner`: entities of any labels, found by a GLiNER model, in the `ner` slot."""
 
 import warnings
-from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple
 
 import numpy
 from spacy.language import Language
@@ -10,6 +10,7 @@ from spacy.training import Example, validate_examples
 from spacy.vocab import Vocab
 from thinc.api import Config, Model, set_dropout_rate
 
+from ..calibration import judge, keep_entities
 from ..entities import DEFAULT_SPANS_KEY, Candidate
 from ..errors import Errors, Warnings
 from ..evaluation.scorer import ner_score
@@ -17,7 +18,8 @@ from ..pipe import NerPipe, logger
 from ..schema import EntitySchema, LabelConfig
 from ..types import Floats1d
 from ..windows import make_batches
-from .candidates import MAX_PER_WORD, Found, Query
+from .calibration import FIT_FLOOR, Scale, fit_scale
+from .candidates import MAX_PER_WORD, NOTHING, Found, Query
 from .lessons import DEFAULT_TRAINING, Lesson, Training, make_gold, text_of
 from .prompts import PROMPTS, make_prompts
 from .survey import find_labels, find_unlearnable
@@ -232,6 +234,7 @@ class NerGliner(NerPipe):
             buffer_size=buffer_size,
             scorer=scorer,
         )
+        self.scale = Scale()
         self.cfg["prompt"] = prompt
         if prompt not in PROMPTS:
             self._refuse("prompt", ", ".join(f'"{x}"' for x in PROMPTS))
@@ -249,18 +252,21 @@ class NerGliner(NerPipe):
         RAISES (ValueError): The pipe has no labels, or the model can't be had.
         """
         docs = list(docs)
-        prompts = self.prompts
-        result: List[List[Candidate]] = [[]] * len(docs)
+        found = self._find(docs, self.scale.invert(self.floor))
+        self._record_source()
+        self._report_capped(sum(x.capped for x in found))
+        return [self._candidates(x, self.scale) for x in found]
+
+    def _find(self, docs: List[Doc], floor: float) -> List[Found]:
+        """RETURNS (List[Found]): Spans of each document, with the model's own scores."""
+        labels, prompts = list(self.labels), self.prompts
+        result = [NOTHING] * len(docs)
         full = [i for i, doc in enumerate(docs) if len(doc)]
-        capped = 0
         for batch in make_batches([len(docs[i]) for i in full], MAX_BATCH_TOKENS):
             chosen = [full[i] for i in batch]
-            query = Query([docs[i] for i in chosen], list(self.labels), prompts, self.floor)
+            query = Query([docs[i] for i in chosen], labels, prompts, floor)
             for i, found in zip(chosen, self.model.predict(query), strict=True):
-                result[i] = self._candidates(found)
-                capped += found.capped
-        self._record_source()
-        self._report_capped(capped)
+                result[i] = found
         return result
 
     @property
@@ -278,13 +284,13 @@ class NerGliner(NerPipe):
         thresholds = [self.schema.threshold(label, default) for label in self.labels]
         return min([MOST_FLOOR, *thresholds])
 
-    def _candidates(self, found: Found) -> List[Candidate]:
+    def _candidates(self, found: Found, scale: Scale) -> List[Candidate]:
         names = self.labels
         rows = zip(
             found.starts.tolist(),
             found.ends.tolist(),
             found.labels.tolist(),
-            found.scores.tolist(),
+            scale.apply(found.scores).tolist(),
             strict=True,
         )
         return [Candidate(start, end, names[i], score) for start, end, i, score in rows]
@@ -298,7 +304,7 @@ class NerGliner(NerPipe):
             )
         self.stats.add_capped(count)
 
-    # Labels and life cycle
+    # Life cycle
 
     def initialize(
         self,
@@ -328,10 +334,48 @@ class NerGliner(NerPipe):
         # A label that is too long is found out now, not at the first document.
         self.model.predict(Query([], list(self.labels), self.prompts, self.floor))
         if found:
+            self.scale = Scale()
             self._report_unlearnable(get_examples())
         if nlp is not None:
             self.meta = nlp.meta
         self._record_source()
+
+    # Calibration
+
+    @property
+    def can_calibrate(self) -> bool:
+        """RETURNS (bool): True."""
+        return True
+
+    def calibrate(self, examples: Sequence[Example]) -> Dict[str, float]:
+        """Fit temperature and bias of the scores, on the spans of at least 0.1 that would
+        be entities at that threshold. Thresholds hold for the new scores, so that others
+        are entities afterwards.
+
+        examples (Sequence[Example]): Held-out documents with gold entities, as the pipe
+            gets them.
+        RETURNS (Dict[str, float]): Both, by name, and where the threshold of before is now.
+        """
+        before = self.scale.invert(self.cfg["threshold"])
+        # A span below its label's own threshold says as much about the scores.
+        bare = [x.model_copy(update={"threshold": None}) for x in self.schema]
+        schema = EntitySchema(bare)
+        docs = [eg.predicted for eg in examples]
+        found = [self._candidates(x, Scale()) for x in self._find(docs, FIT_FLOOR)]
+        self._record_source()
+        kept = keep_entities(self, docs, found, FIT_FLOOR, schema)
+        scores, right = judge(examples, kept, schema)
+        hits, count = int(right.sum()), len(right)
+        self.scale = fit_scale(scores, right) if 0 < hits < count else Scale()
+        if not 0 < hits < count:
+            counts = {"right": hits, "wrong": count - hits, "floor": FIT_FLOOR}
+            logger.warning(Warnings.W136.format(name=self.name, **counts))
+        threshold = float(self.scale.apply(numpy.asarray([before]))[0])
+        fitted = {**self.scale._asdict(), "threshold of before": threshold}
+        logger.info("%s: %s from %d spans", self.name, fitted, count)
+        return fitted
+
+    # Labels
 
     def add_label(self, label: str) -> int:
         """Add a label: it is found from the next document on.
@@ -376,6 +420,8 @@ class NerGliner(NerPipe):
         lesson = self.make_lesson(examples)
         if not lesson.docs:
             return losses
+        # A scale belongs to the weights it was fitted for.
+        self.scale = Scale()
         set_dropout_rate(self.model, drop)
         # The model takes lessons in training, and gives what they cost.
         output, backprop = self.model.begin_update(lesson)
@@ -451,12 +497,19 @@ class NerGliner(NerPipe):
         )
 
     def get_state(self) -> Dict[str, Any]:
-        """RETURNS (Dict[str, Any]): Schema, and where the model came from. A model that
-        was never used is loaded now: once saved, it is not looked for again."""
+        """RETURNS (Dict[str, Any]): Schema, calibration, and where the model came from. A
+        model that was never used is loaded now: once saved, it is not looked for again."""
         self.model.initialize()
         self._record_source()
         source = None if self._shim is None else self._shim.source
-        return {**super().get_state(), "source": source}
+        scale = {"temperature": self.scale.temperature, "score_bias": self.scale.bias}
+        return {**super().get_state(), **scale, "source": source}
+
+    def set_state(self, state: Dict[str, Any]) -> None:
+        """Restore what `get_state` made; see `NerPipe.set_state`."""
+        super().set_state(state)
+        # Saved before there was a scale: nothing fitted.
+        self.scale = Scale(state.get("temperature", 1.0), state.get("score_bias", 0.0))
 
     def _check_known(self, labels: List[str]) -> None:
         for label in labels:

@@ -221,7 +221,7 @@ def _marker_logits(model: Any, inputs: Dict[str, Any], widths: int) -> Tuple[Any
     joins a span's two ends is linear, so each end is projected once a word, not once a
     span; the last layer is applied to the few labels instead of the many spans."""
     rep = model.get_representations(**inputs)
-    start, end = marker_ends(model, rep.words_embedding)
+    start, end = marker_ends(model, rep.words_embedding, inputs["text_lengths"])
     _, relu, dropout, last = model.span_rep_layer.span_rep_layer.out_project
     end = torch.nn.functional.pad(end, (0, 0, 0, widths - 1)).unfold(1, widths, 1)
     hidden = dropout(relu(start.unsqueeze(2) + end.transpose(2, 3)))

@@ -302,10 +302,19 @@ class GLiNERShim(PyTorchShim):
         """YIELDS (Ints1d): Rows of each forward pass, by like length."""
         extra = len(group.ids) + len(self.frontend.prefix) + len(self.frontend.suffix)
         most = model.attrs["max_batch_items"]
-        if self.gliner.config.span_mode == "markerV1":
-            # It takes the mean over padding too: a window must not have any.
+        if self._sees_padding:
             most = 0
         yield from make_batches([row.pieces + extra for row in rows], most)
+
+    @property
+    def _sees_padding(self) -> bool:
+        """RETURNS (bool): Whether the library's span layer looks at padding, so that a
+        window must not have any: markerV1 takes the mean over all words, a context encoder
+        is given them all. Where the span layer is computed here it is not."""
+        config = self.gliner.config
+        has_context = getattr(config, "span_encoder_config", None) is not None
+        computed_here = config.span_mode in ("markerV0", "token_level")
+        return config.span_mode == "markerV1" or (has_context and not computed_here)
 
     def to_torch(self, batch: Batch) -> Dict[str, Any]:
         """RETURNS (Dict[str, torch.Tensor]): What the torch module reads."""

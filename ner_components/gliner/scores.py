@@ -91,13 +91,13 @@ def _marker_scores(model: Any, inputs: Dict[str, Any], widths: int) -> Any:
     RETURNS (torch.Tensor): (windows, words, widths, labels).
     """
     found = model.get_representations(**inputs)
-    starts, ends = marker_ends(model, found.words_embedding)
+    lengths = inputs["text_lengths"]
+    starts, ends = marker_ends(model, found.words_embedding, lengths)
     last = model.span_rep_layer.span_rep_layer.out_project[3]
     labels = model.prompt_rep_layer(found.prompts_embedding)
     few = labels.shape[1] < last.out_features
     weights = (labels @ last.weight if few else labels).transpose(1, 2)
     bias = (labels @ last.bias)[:, None]
-    lengths = inputs["text_lengths"]
     words = starts.shape[1]
     places = torch.arange(words, device=starts.device)
     scores = starts.new_full((*starts.shape[:2], widths, labels.shape[1]), -1.0)
@@ -110,17 +110,19 @@ def _marker_scores(model: Any, inputs: Dict[str, Any], widths: int) -> Any:
     return scores
 
 
-def marker_ends(model: Any, words_embedding: Any) -> Tuple[Any, Any]:
+def marker_ends(model: Any, words_embedding: Any, lengths: Any) -> Tuple[Any, Any]:
     """Apply the first layer of a marker head to each word once. It is linear in [start;
     end], so a span's value is the sum of its first word's part and its last word's.
 
     model (UniEncoderSpanModel): The model, or a bi-encoder's.
     words_embedding (torch.Tensor): Shape (windows, words, hidden).
+    lengths (torch.Tensor): Words in each window, (windows, 1): a context encoder must not
+        look at padding, as it does in the library.
     RETURNS (Tuple[torch.Tensor, torch.Tensor]): The part of each word as the first of a
         span, and as the last, (windows, words, inner).
     """
-    everywhere = torch.ones_like(words_embedding[..., 0], dtype=torch.bool)
-    words = model.span_rep_layer.context_encoder(words_embedding, everywhere)
+    real = torch.arange(words_embedding.shape[1], device=lengths.device) < lengths
+    words = model.span_rep_layer.context_encoder(words_embedding, real)
     head = model.span_rep_layer.span_rep_layer
     first = head.out_project[0]
     for_start, for_end = first.weight.chunk(2, dim=1)
