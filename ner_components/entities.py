@@ -40,6 +40,7 @@ class Candidate(NamedTuple):
     score (Optional[float]): 0 to 1, `None` where the engine gives none.
     text (Optional[str]): What the engine says stands there, checked if given.
     reason (Optional[str]): A schema error that the engine already found.
+    via (Optional[str]): How the offsets were found, where the engine had to look for them.
     """
 
     start_char: Optional[int]
@@ -48,6 +49,7 @@ class Candidate(NamedTuple):
     score: Optional[float] = None
     text: Optional[str] = None
     reason: Optional[str] = None
+    via: Optional[str] = None
 
 
 class Located(NamedTuple):
@@ -59,6 +61,7 @@ class Located(NamedTuple):
     end_char: int
     label: str
     score: Optional[float]
+    via: Optional[str] = None
 
 
 class Rejection(NamedTuple):
@@ -290,7 +293,7 @@ def _locate(
     schema: EntitySchema,
     rules: Rules,
 ) -> "Located | Rejection":
-    start, end, label, score, said, reason = candidate
+    start, end, label, score, said, reason, via = candidate
     if reason is not None:
         return Rejection(candidate, reason if reason in SCHEMA_ERRORS else "invalid_output")
     if score is not None and not (math.isfinite(score) and 0.0 <= score <= 1.0):
@@ -315,6 +318,7 @@ def _locate(
         tokens.ends[j - 1],
         name,
         None if score is None else float(score),
+        via,
     )
 
 
@@ -387,6 +391,8 @@ def _write_group(doc: Doc, key: str, resolution: Resolution, most: int) -> None:
         "counts": counts,
         "rejected": [_rejection_dict(text, x) for x in resolution.rejections[:most]],
     }
+    if any(x.via is not None for x, _ in rows):
+        attrs["via"] = [x.via for x, _ in rows]
     doc.spans[key] = _make_group(doc, key, attrs)
 
 
@@ -403,7 +409,7 @@ def _make_group(doc: Doc, key: str, attrs: Dict[str, Any]) -> SpanGroup:
 
 
 def _rejection_dict(text: str, rejection: Rejection) -> Dict[str, Any]:
-    start, end, label, score, said, _ = rejection.candidate
+    start, end, label, score, said = rejection.candidate[:5]
     if said is None and start is not None and end is not None and 0 <= start < end:
         said = text[start:end]
     row: Dict[str, Any] = {

@@ -109,6 +109,42 @@ class Errors:
     N148 = "No pipe of the pipeline can be calibrated (its pipes: {pipes}). Name a pipeline with `ner_encoder` or `ner_gliner`, and don't disable it."
     N149 = "Can't calibrate {pipeline}: {problem}. {remedy}"
 
+    # LLM: server, budget, cache
+    N151 = "[components.*.model] {setting} = {value!r} is not valid. Use {allowed}."
+    N152 = 'No LLM server to ask: {missing} of the model block is not set. There is no default, because document text goes there. Set it, e.g. base_url = "http://127.0.0.1:8080/v1" and model = "my-model".'
+    N153 = "The environment variable {name}, which `api_key_env` of the model block names, is not set. Set it to the server's key, or set api_key_env = null if the server wants none."
+    N154 = "The environment variable {name} holds no key: a key is printable ASCII without white space. Set it again."
+    N155 = "The LLM server refused the request ({url}: {problem}). Check base_url, model, api_key_env and the parameters of the model block, and that prompt and answer fit the model's context."
+    N156 = "The LLM server gave no usable reply ({url}: {problem}; tries: {tries}). Try again later, or raise max_retries, timeout or max_total_time in the model block."
+    N157 = "The LLM server redirects elsewhere ({url}: HTTP {status} to {host}), and text goes only where you send it. Set base_url to the server that is meant."
+    N158 = "The LLM server's reply holds no answer ({kind}). Look at the document, the guidelines and the model's own filters."
+    N159 = "The budget of the run is used up: {name} = {limit}. What is done is delivered; raise the limit in `budget` of the model block, or begin a new run with `reset_usage`."
+    N160 = "The request to the LLM server failed with an unexpected {problem}. Please report it."
+    N161 = "{path} is damaged, or no cache of LLM answers. Name another file as `cache`, or delete this one."
+    N162 = "The cache of LLM answers {path} can't be used: {problem}. Check the path, its permissions and the space left, or name another file as `cache`."
+    N163 = "base_url of the model block is not valid. Use http:// or https://, a host and a path, without user, password, query and fragment; the key's variable is named in api_key_env."
+    N164 = 'The cache {path} lacks the answer to a request, and with cache_mode = "read_only" nothing is asked. Use the settings, labels and templates that it was filled with, or cache_mode = "use".'
+
+    # Answers of an LLM. N166 and N167 are for the model to read, when it is asked again.
+    N165 = "No texts to choose from: a JSON schema can't say that nothing may be answered. Don't ask about a text without words."
+    N166 = (
+        "The answer can't be read: {problem}. Answer with one JSON object and nothing else."
+    )
+    N167 = "Item {number}: {problem}. Write it again."
+
+    # Asking an LLM
+    N170 = 'Importing {package} failed: the LLM engine needs it. Install it with: pip install "ner_components[{extra}]"'
+    N171 = "The task ner_components.NER.v1 has no labels. Set its `labels`, or initialize the pipeline with annotated examples."
+    N172 = "Can't read the {what} {path}: {problem}. Give the path of a text file in UTF-8."
+    N173 = "The prompt template can't be used ({problem}). See the variables in ner_components.llm.prompts.Writer, or leave `template` out."
+    N174 = 'Can\'t use the examples in {path}: {problem}. Give a JSON or JSONL file of rows with "text" and "entities": [start, end, label] or mappings with text and label, each in the text.'
+    N175 = "The instructions take {used} tokens{answer}, and the context of {context} leaves no room for a text. Shorten guidelines or examples, or set `token_counter` or `chars_per_token` to count less cautiously."
+    N176 = "The {part} of {name!r} failed ({error}). Its own message may quote the document, so it is not repeated here: run it alone to see it."
+    N177 = "[components.{name}] {setting}: a {kind} is neither one of ours nor in spacy-llm's form. Fill the block with `@llm_tasks` and `@llm_models`."
+    N178 = "A prompt of the task of {name!r} is too long for the model. Set the model's `context_length`, so that the task can cut documents, or use ner_components.NER.v1."
+    N179 = "[components.{name}] concurrency = {value!r} is not valid. Use a whole number of at least 1, or null."
+    N180 = "parse_responses of ner_components.NER.v1 takes the shards that its generate_prompts gave, and no others."
+
 
 class Warnings:
     W001 = 'The model {source!r} is not pinned to a revision: its weights can change under you. Set revision = "{commit}" in {where}.'
@@ -122,3 +158,7 @@ class Warnings:
     W131 = "{name!r}: gliner_spacy's default model urchade/gliner_base is licensed CC BY-NC 4.0: it must not be used commercially. Name another model whose licence suits you."
     W135 = "{name!r}: {count} gold entities can't be learned: {wide} have more than {most} words, the widest that the model finds; {cut} begin or end inside a word of the model's: {where}. Change the annotation, or choose a model with a greater max_width."
     W136 = "{name!r}: no scores fitted, because the dev set shows {right} right and {wrong} wrong spans of at least {floor}: both are needed. Scores stay as the model gives them. Give more annotated documents, or train longer."
+    W150 = "{url}: the server doesn't say what an answer took (no usage), so limits on tokens and cost don't hold. Set a limit on requests in `budget` of the model block."
+    W151 = "An answer was not kept: the cache {path} can't be written. It will be asked for again. Check the space left and the permissions."
+    W155 = "{name!r}: the model can't be asked as it is set: {problem}"
+    W156 = "{name!r}: a limit of the run is reached. {count} documents that were begun are not finished; they are not given out."

@@ -120,7 +120,7 @@ class NerPipe(TrainablePipe):
     """Base of the engines' components. An engine adds `predict` and its own state.
 
     vocab (Vocab): The shared vocabulary.
-    model (Model): The engine's thinc model.
+    model (Any): The engine's model: thinc's, where it has weights.
     name (str): The component's name.
     labels (Optional[List[Union[str, Dict[str, Any]]]]): Label names or mappings.
     schema (Optional[str]): Path of a JSON schema file, instead of `labels`.
@@ -134,7 +134,7 @@ class NerPipe(TrainablePipe):
     def __init__(
         self,
         vocab: Vocab,
-        model: Model,
+        model: Any,
         name: str,
         *,
         labels: Optional[List[LabelConfig]],
@@ -395,7 +395,7 @@ class NerPipe(TrainablePipe):
         serialize = {
             "state": lambda: srsly.json_dumps(self.get_state()),
             "vocab": lambda: self.vocab.to_bytes(exclude=exclude),
-            "model": self.model.to_bytes,
+            "model": lambda: self.model.to_bytes(),
         }
         return util.to_bytes(serialize, exclude)
 

@@ -21,6 +21,7 @@ EXTRAS = {
     "ner_encoder": "encoder",
     "ner_gliner": "gliner",
     "ner_gliner_spacy": "gliner-spacy",
+    "ner_llm": "llm",
 }
 
 

@@ -1,14 +1,21 @@
 """Trained pipelines that every test can load: small, deterministic, made in seconds."""
 
+import json
 import logging
 import random
+import re
+from concurrent.futures import Future
 from pathlib import Path
+from typing import Iterable
 
 import pytest
 import spacy
 from spacy.training import Example
 from spacy.util import minibatch
 from thinc.api import Adam, fix_random_seed
+
+import ner_components.llm.component  # noqa: F401, makes the registry of models
+from ner_components.llm.protocol import Answer, Usage
 
 LABELS = ["PERSON", "ORG", "TICKER"]
 
@@ -177,11 +184,67 @@ def make_gliner():
     return nlp
 
 
+class LearntByHeart:
+    """An LLM in this process that knows the sentences: it answers any prompt of ours with
+    the entities of what stands in the last tags, and a probability for each token."""
+
+    concurrency = 4
+    context_length = None
+
+    def submit(self, prompt):
+        future = Future()
+        future.set_result(self.answer(prompt))
+        return future
+
+    def __call__(self, prompts: Iterable[Iterable[str]]) -> Iterable[Iterable[Answer]]:
+        for some in prompts:
+            yield [self.answer(prompt) for prompt in some]
+
+    def answer(self, prompt):
+        text = re.findall(r"<(text[-\d]*)>\n(.*)\n</\1>", prompt, re.S)[-1][1]
+        items = []
+        for words, label in sorted(ENTITIES):
+            places = [x.start() for x in re.finditer(rf"\b{re.escape(words)}\b", text)]
+            items += [(at, words, label, i) for i, at in enumerate(places, start=1)]
+        rows = [
+            {"text": words, "label": label, "occurrence": i}
+            for _, words, label, i in sorted(items)
+        ]
+        logprobs = [('{"entities": [', -0.01)]
+        for i, row in enumerate(rows):
+            # The longer the surer, to the same number of digits anywhere.
+            sure = round(-1.0 / len(row["text"]), 4)
+            logprobs += [(", " if i else "", -0.01), (json.dumps(row), sure)]
+        logprobs.append(("]}", -0.01))
+        return Answer(
+            "".join(token for token, _ in logprobs),
+            finish_reason="stop",
+            usage=Usage(1, len(prompt), 10 * len(rows)),
+            logprobs=logprobs,
+        )
+
+
+ENTITIES = {entity for marked in gold_entities() for entity in marked}
+spacy.registry.llm_models.register(
+    "ner_components.tests.LearntByHeart.v1", func=LearntByHeart
+)
+LLM = {"@llm_models": "ner_components.tests.LearntByHeart.v1"}
+
+
+def make_llm():
+    """RETURNS: a `ner_llm` with its own task and a model that knows the sentences."""
+    pytest.importorskip("spacy_llm")
+    nlp = spacy.blank("en")
+    nlp.add_pipe("ner_llm", name="ner", config={"model": LLM, "labels": LABELS})
+    return nlp
+
+
 # The fixtures that hold a trained pipeline of each factory. An engine joins the contract
 # tests by adding a line here.
 FACTORIES = {
     "ner_encoder": ["trained_cnn", "trained_transformer"],
     "ner_gliner": ["trained_gliner"],
+    "ner_llm": ["learnt_llm"],
 }
 
 
@@ -198,6 +261,11 @@ def trained_transformer(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def trained_gliner(tmp_path_factory) -> Path:
     return _save(make_gliner(), tmp_path_factory, "gliner")
+
+
+@pytest.fixture(scope="session")
+def learnt_llm(tmp_path_factory) -> Path:
+    return _save(make_llm(), tmp_path_factory, "llm")
 
 
 def _save(nlp, tmp_path_factory, name):

@@ -32,7 +32,7 @@ def test_the_last_step_is_evaluated(path):
 def test_all_configs_are_named_in_the_project():
     names = {path.stem for path in CONFIGS}
     names_wanted = {"embedded", "encoder", "listener", "cnn", "baseline"}
-    assert names == names_wanted | {"gliner", "gliner_train"}
+    assert names == names_wanted | {"gliner", "gliner_train", "llm"}
 
 
 def test_the_project_file_is_valid():

@@ -4,6 +4,7 @@
 import typer
 from spacy.cli._util import app
 
+from .cache import cache_cli
 from .calibrate import calibrate_cli
 from .check import check_cli
 from .convert import convert_cli
@@ -18,4 +19,5 @@ ner_cli.command("convert")(convert_cli)
 ner_cli.command("check")(check_cli)
 ner_cli.command("test")(test_cli)
 ner_cli.command("calibrate")(calibrate_cli)
+ner_cli.add_typer(cache_cli)
 app.add_typer(ner_cli)
