@@ -369,7 +369,8 @@ class NerEncoder(NerPipe):
         return schema
 
     def _check_labels(self, survey: "_Survey") -> None:
-        seen = {self.schema.resolve(x) for x in survey.labels if self._tag_label(x)}
+        # In order, so that of several unknown labels always the same is named.
+        seen = {self.schema.resolve(x) for x in sorted(survey.labels) if self._tag_label(x)}
         unseen = [x for x in self.labels if x not in seen]
         if survey.labels and unseen:
             logger.warning(Warnings.W004.format(name=self.name, labels=", ".join(unseen)))
