@@ -97,6 +97,7 @@ def fine_tune(
         "training.max_steps": 2 * half,
         "training.eval_frequency": half,
         "training.optimizer.learn_rate.warmup_steps": half // 5,
+        "training.optimizer.learn_rate.total_steps": 2 * half,
     }
     start = time.perf_counter()
     train(CONFIG, folder / "model", overrides=overrides)
