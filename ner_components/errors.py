@@ -145,6 +145,18 @@ class Errors:
     N179 = "[components.{name}] concurrency = {value!r} is not valid. Use a whole number of at least 1, or null."
     N180 = "parse_responses of ner_components.NER.v1 takes the shards that its generate_prompts gave, and no others."
 
+    # Drift
+    N190 = "Too few documents to tell drift from chance: {reference} of the reference and {new} new ones, and each side needs at least {least}. Sentences that share an id are one document. Collect more documents."
+    N191 = 'Importing {package} failed: tests of drift need it. Install it with: pip install "ner_components[eval]"'
+    N192 = (
+        "alpha = {alpha} is no chance of a false alarm. Give a number above 0 and below 1."
+    )
+    N193 = "{resamples} random splits are too few for alpha = {alpha}: no test could find anything. Use at least {needed}, or leave resamples out."
+    N194 = "Gold and documents of the {side} side don't match: {count} documents and {gold} gold documents. Give the gold of both sides, one for each document in the same order, or none."
+    N195 = "Can't load the pipeline {pipeline}: {problem}. Check the folder, or install the package."
+    N196 = "The pipeline failed on a document ({error}). Its own message may quote the document, so it is not repeated here: run the pipeline alone to see it."
+    N197 = "The pipeline gave back {found} of {count} documents, so some were lost. Remove the error handler that drops them."
+
 
 class Warnings:
     W001 = 'The model {source!r} is not pinned to a revision: its weights can change under you. Set revision = "{commit}" in {where}.'

@@ -8,6 +8,7 @@ from .cache import cache_cli
 from .calibrate import calibrate_cli
 from .check import check_cli
 from .convert import convert_cli
+from .drift import drift_cli
 from .test import test_cli
 
 ner_cli = typer.Typer(
@@ -19,5 +20,6 @@ ner_cli.command("convert")(convert_cli)
 ner_cli.command("check")(check_cli)
 ner_cli.command("test")(test_cli)
 ner_cli.command("calibrate")(calibrate_cli)
+ner_cli.command("drift")(drift_cli)
 ner_cli.add_typer(cache_cli)
 app.add_typer(ner_cli)
