@@ -40,6 +40,7 @@ def figures() -> str:
         "gliner_f1": gliner,
         "gliner_zero_shot": zero_shot,
         "speed-*": speed,
+        "llm_throughput": throughput,
         "import_time": imports,
     }
     parts = ["## Figures", ""]
@@ -194,6 +195,22 @@ def speed() -> list[str]:
         for texts, systems in read(path.stem)["words_per_second"].items():
             cells = [ratio(systems[name]) for name in ("ours", "hf")]
             lines.append(f"| {path.stem[6:]} | {texts} | {' | '.join(cells)} |")
+    return [*lines, ""]
+
+
+def throughput() -> list[str]:
+    lines = [
+        "`ner_llm` against a local server that answers after a fixed time L, as a share of what c requests "
+        "in flight can give (c / L documents a second), and when the first document is out, beside spacy-llm's "
+        "own pipe in the same run (`python benchmarks/llm_throughput.py`):",
+        "",
+        "| system | c | L, s | documents | of c / L | first document, in L |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    for x in read("llm_throughput")["rows"]:
+        cells = [x["system"], x["concurrency"], x["latency"], x["documents"]]
+        cells += [f"{x['share_of_bound']:.2f}", f"{x['first_in_latencies']:.2f}"]
+        lines.append(f"| {' | '.join(map(str, cells))} |")
     return [*lines, ""]
 
 
