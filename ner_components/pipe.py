@@ -297,6 +297,30 @@ class NerPipe(TrainablePipe):
         """RETURNS (List[str]): What `initialize(labels=...)` takes."""
         return list(self.labels)
 
+    def add_label(self, label: str) -> int:
+        """Add a label: it counts from the next document on. An engine whose labels are
+        fixed once it is trained has a method of its own.
+
+        label (str): The label.
+        RETURNS (int): 1 if it was added, 0 if it was there.
+        """
+        if label in self.labels:
+            return 0
+        if self.labels:
+            self._schema = self.schema.with_label(label)
+        else:
+            self._schema = EntitySchema.from_labels([label], where="add_label")
+        return 1
+
+    def _check_known(self, labels: Iterable[str]) -> None:
+        """RAISES (ValueError): The schema lacks one of the data's labels."""
+        for label in labels:
+            if self.schema.resolve(label) is None:
+                known = ", ".join(self.labels)
+                raise ValueError(
+                    Errors.N035.format(label=label, name=self.name, known=known)
+                )
+
     @property
     def can_err(self) -> bool:
         """RETURNS (bool): Whether the engine can make schema errors at all."""

@@ -345,10 +345,8 @@ class NerEncoder(NerPipe):
 
     def _tag_label(self, label: str) -> str:
         """RETURNS (str): The tag set's word for a label of the data."""
+        self._check_known([label])
         name = self.schema.resolve(label)
-        if name is None:
-            known = ", ".join(self.labels)
-            raise ValueError(Errors.N035.format(label=label, name=self.name, known=known))
         for found in self.tag_set.labels:
             if self.schema.resolve(found) == name:
                 return found
@@ -360,12 +358,7 @@ class NerEncoder(NerPipe):
         if schema is None:
             found = labels or sorted(survey.labels)
             return EntitySchema.from_labels(found, where=f"the pipe {self.name!r}")
-        for label in labels:
-            if schema.resolve(label) is None:
-                known = ", ".join(schema.names)
-                raise ValueError(
-                    Errors.N035.format(label=label, name=self.name, known=known)
-                )
+        self._check_known(labels)
         return schema
 
     def _check_labels(self, survey: "_Survey") -> None:

@@ -375,22 +375,6 @@ class NerGliner(NerPipe):
         logger.info("%s: %s from %d spans", self.name, fitted, count)
         return fitted
 
-    # Labels
-
-    def add_label(self, label: str) -> int:
-        """Add a label: it is found from the next document on.
-
-        label (str): The label.
-        RETURNS (int): 1 if it was added, 0 if it was there.
-        """
-        if label in self.labels:
-            return 0
-        if self.labels:
-            self._schema = self.schema.with_label(label)
-        else:
-            self._schema = EntitySchema.from_labels([label], where="add_label")
-        return 1
-
     # Training
 
     def update(
@@ -510,11 +494,3 @@ class NerGliner(NerPipe):
         super().set_state(state)
         # Saved before there was a scale: nothing fitted.
         self.scale = Scale(state.get("temperature", 1.0), state.get("score_bias", 0.0))
-
-    def _check_known(self, labels: List[str]) -> None:
-        for label in labels:
-            if self.schema.resolve(label) is None:
-                known = ", ".join(self.labels)
-                raise ValueError(
-                    Errors.N035.format(label=label, name=self.name, known=known)
-                )

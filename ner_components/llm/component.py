@@ -307,12 +307,7 @@ class NerLLM(NerPipe):
         if not self._has_labels:
             where = f"the pipe {self.name!r}"
             self._schema = EntitySchema.from_labels(labels or found, where=where)
-        for label in (*(labels or []), *found):
-            if self.schema.resolve(label) is None:
-                known = ", ".join(self.labels)
-                raise ValueError(
-                    Errors.N035.format(label=label, name=self.name, known=known)
-                )
+        self._check_known([*(labels or []), *found])
         if hasattr(self.task, "take_examples"):
             self.task.take_examples(get_examples)
         self._bound = None
@@ -320,20 +315,6 @@ class NerLLM(NerPipe):
         if hasattr(self.task, "check"):
             self.task.check()
         self._report_model()
-
-    def add_label(self, label: str) -> int:
-        """Add a label: it is asked for from the next document on.
-
-        label (str): The label.
-        RETURNS (int): 1 if it was added, 0 if it was there.
-        """
-        if label in self.labels:
-            return 0
-        if self.labels:
-            self._schema = self.schema.with_label(label)
-        else:
-            self._schema = EntitySchema.from_labels([label], where="add_label")
-        return 1
 
     def update(self, examples: Iterable[Example], **kwargs: Any) -> Dict[str, float]:
         """RAISES (ValueError): Always. There are no weights to train."""
