@@ -232,7 +232,7 @@ def _connect(path: Path, access: str) -> sqlite3.Connection:
 
 def _prepare(db: sqlite3.Connection) -> None:
     if _is_new(db):
-        db.execute("PRAGMA journal_mode = WAL")
+        _use_wal(db)
         db.execute("BEGIN IMMEDIATE")
         # Another process may have been first.
         if _is_new(db):
@@ -243,6 +243,19 @@ def _prepare(db: sqlite3.Connection) -> None:
         db.execute("COMMIT")
     # A killed process loses nothing; a power cut, at most the last answers.
     db.execute("PRAGMA synchronous = NORMAL")
+
+
+def _use_wal(db: sqlite3.Connection) -> None:
+    # Where several processes change the mode at once, SQLite fails without waiting.
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as e:
+            if e.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                raise
+        time.sleep(0.005)
 
 
 def _is_new(db: sqlite3.Connection) -> bool:

@@ -6,10 +6,10 @@ import random
 import re
 import ssl
 import time
-from contextlib import asynccontextmanager
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, AsyncIterator, Dict, List, NamedTuple, Optional, Union
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Union
 
 from ..errors import Errors
 from .budget import Budget
@@ -76,17 +76,15 @@ class Exchange:
 
     url (str): Where requests are posted.
     timeout (float): Seconds for a try.
-    concurrency (int): Most requests in flight.
     budget (Budget): Is asked before each request.
     RAISES (ImportError): httpx is not installed.
     """
 
-    def __init__(self, url: str, timeout: float, concurrency: int, budget: Budget) -> None:
+    def __init__(self, url: str, timeout: float, budget: Budget) -> None:
         httpx = import_httpx()
         self.url = httpx.URL(url)
         self.timeout = timeout
         self.budget = budget
-        self._slots = asyncio.Semaphore(concurrency)
         self._tls = _make_tls(self.url)
         # A client for each request in flight: httpcore looks at all connections of a pool,
         # for each of them, whenever a request begins or ends.
@@ -98,14 +96,13 @@ class Exchange:
         for client in self._clients:
             await client.aclose()
 
-    @asynccontextmanager
-    async def _client(self) -> AsyncIterator[Any]:
-        async with self._slots:
-            client = self._idle.pop() if self._idle else self._make_client()
-            try:
-                yield client
-            finally:
-                self._idle.append(client)
+    @contextmanager
+    def _client(self) -> Iterator[Any]:
+        client = self._idle.pop() if self._idle else self._make_client()
+        try:
+            yield client
+        finally:
+            self._idle.append(client)
 
     def _make_client(self) -> Any:
         # Time is kept here, for a try as a whole.
@@ -133,7 +130,7 @@ class Exchange:
         if key is not None:
             headers["Authorization"] = f"Bearer {key}"
         failures = 0
-        async with self._client() as client:
+        with self._client() as client:
             while True:
                 call.start()
                 outcome = _conceal(await self._try(client, call, content, headers), key)

@@ -43,6 +43,9 @@ class Link:
         self._pool = ThreadPoolExecutor(1, "ner_llm_cache")
         self._exchange: Optional[Exchange] = None
         self._warned = False
+        # A place for each request in flight, given to the next once the answer is kept:
+        # a run that is killed has paid for no more answers than that in vain.
+        self.slots = asyncio.Semaphore(settings["concurrency"])
         # Held by the request that finds out which form the server takes.
         self.gate = asyncio.Lock()
 
@@ -55,8 +58,7 @@ class Link:
     def exchange(self) -> Exchange:
         """RETURNS (Exchange): The connections, made in the loop at the first request."""
         if self._exchange is None:
-            timeout, concurrency = self.settings["timeout"], self.settings["concurrency"]
-            self._exchange = Exchange(self.url, timeout, concurrency, self.budget)
+            self._exchange = Exchange(self.url, self.settings["timeout"], self.budget)
         return self._exchange
 
     async def find(self, prompt: Prompt) -> Optional[Answer]:
@@ -143,9 +145,10 @@ async def answer_prompt(link: Link, prompt: Prompt) -> Answer:
         answer = await link.find(prompt)
         if answer is not None:
             return answer
-        mode, envelope = await _ask(link, prompt)
-        answer = link.read(envelope)
-        await link.keep(prompt, mode, answer)
+        async with link.slots:
+            mode, envelope = await _ask(link, prompt)
+            answer = link.read(envelope)
+            await link.keep(prompt, mode, answer)
         return answer
     except (LLMError, BudgetReached, ImportError):
         raise
