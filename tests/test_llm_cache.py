@@ -9,6 +9,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import time
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -70,6 +71,7 @@ def clock(monkeypatch):
 
     class Clock:
         now = 1_000_000.0
+        monotonic = staticmethod(time.monotonic)
 
         def time(self):
             self.now += 1
@@ -465,6 +467,7 @@ def test_processes_share_a_cache_and_may_make_it_at_once(path):
 
 RUN = """
 import sys
+import time
 from ner_components.llm.client import build_openai_compatible
 model = build_openai_compatible(sys.argv[1], "tiny", cache=sys.argv[2])
 for (answer,) in model([f"x{i}"] for i in range(100)):
