@@ -9,8 +9,8 @@ import sqlite3
 import stat
 import subprocess
 import sys
-import time
 import tempfile
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
