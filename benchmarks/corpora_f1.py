@@ -5,47 +5,48 @@
 
 `train` trains with configs/embedded.cfg, untuned, and annotates the test sets. Each
 finished run is a file below metrics/corpora_f1, and a run whose file exists is not
-repeated. `report` scores them: report.json.
+repeated. `report` scores them: report.json. With `--config baseline` both do it for spaCy's
+own `ner`, trained as long as its config says, below metrics/corpora_f1_baseline.
 """
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from corpora_report import write_report
-from corpora_train import CORPORA, ROOT, is_there, run
+from corpora_train import CORPORA, ENCODER, ROOT, is_there, run
 from wasabi import msg
 
 app = typer.Typer(add_completion=False, help=__doc__, rich_markup_mode=None)
-OUTPUT = ROOT / "metrics" / "corpora_f1"
-MODELS = ROOT / "training" / "corpora_f1"
+Config = Annotated[str, typer.Option(help="A file of configs/, without its ending.")]
+
+
+def place(config: str) -> str:
+    return "corpora_f1" if config == ENCODER else f"corpora_f1_{config}"
 
 
 @app.command()
 def train(
-    output: Annotated[Path, typer.Option(help="Folder of finished runs.")] = OUTPUT,
-    models: Annotated[Path, typer.Option(help="Folder of data and models.")] = MODELS,
+    config: Config = ENCODER,
     seeds: Annotated[int, typer.Option(help="How many, from 1 on.")] = 3,
     corpora: Annotated[str, typer.Option(help="Names, by commas; empty for all.")] = "",
 ) -> None:
     """Train and annotate, seed by seed."""
+    output, models = (ROOT / x / place(config) for x in ("metrics", "training"))
     wanted = corpora.split(",") if corpora else [x.name for x in CORPORA]
     for seed in range(1, seeds + 1):
         for corpus in CORPORA:
             if corpus.name not in wanted:
                 continue
             if is_there(corpus):
-                run(corpus, seed, output, models)
+                run(corpus, config, seed, output, models)
             else:
                 msg.warn(f"{corpus.name} is not there: left out")
 
 
 @app.command()
-def report(
-    output: Annotated[Path, typer.Option(help="Folder of finished runs.")] = OUTPUT,
-) -> None:
+def report(config: Config = ENCODER) -> None:
     """Score the finished runs."""
-    write_report(output)
+    write_report(ROOT / "metrics" / place(config))
 
 
 if __name__ == "__main__":

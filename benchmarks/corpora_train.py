@@ -1,4 +1,5 @@
-"""Train `ner_encoder` on the corpora of the benchmark and annotate their test sets.
+"""Train `ner_encoder`, or spaCy's own `ner`, on the corpora of the benchmark and annotate
+their test sets.
 
 Corpora are found in corpus/NAME as SPLIT.spacy, where `spacy project run corpora` puts
 them, else in $NER_DATA (shared/data beside the repository) as SPLIT.jsonl.gz. One that has
@@ -22,7 +23,8 @@ from wasabi import msg
 from ner_components.corpora.formats import read_corpus
 from ner_components.corpora.markup import read_markup
 
-CONFIG = ROOT / "configs" / "embedded.cfg"
+CONFIGS = ROOT / "configs"
+ENCODER = "embedded"
 WORDS_PER_STEP = 400  # of the config's batcher
 HELD_OUT = 0.1
 
@@ -112,10 +114,11 @@ def hold_out(docs: list[Doc]) -> tuple[list[Doc], list[Doc]]:
     return rest, [doc for i, doc in pairs if i in held_out]
 
 
-def run(corpus: Corpus, seed: int, output: Path, models: Path) -> None:
+def run(corpus: Corpus, config: str, seed: int, output: Path, models: Path) -> None:
     """Train on a corpus and annotate its test set, unless that is done already.
 
     corpus (Corpus): The corpus.
+    config (str): A file of configs/, without its ending.
     seed (int): Of the training.
     output (Path): Folder of finished runs, a file for each.
     models (Path): Folder of data and models, not kept in git.
@@ -127,16 +130,18 @@ def run(corpus: Corpus, seed: int, output: Path, models: Path) -> None:
     source = next(x for x in CORPORA if x.name == (corpus.model or corpus.name))
     folder = models / source.name / f"seed{seed}"
     if not folder.exists():
-        train_model(source, seed, folder)
+        train_model(source, config, seed, folder)
     nlp = spacy.load(folder / "model-best")
     found = annotate(nlp, read_split(corpus, "test"))
     path.parent.mkdir(parents=True, exist_ok=True)
-    srsly.write_gzip_json(path, {"epochs": source.epochs, "test": found})
+    epochs = source.epochs if config == ENCODER else None
+    srsly.write_gzip_json(path, {"epochs": epochs, "test": found})
     msg.good(f"{path}: {sum(map(len, found))} entities in {len(found)} documents")
 
 
-def train_model(corpus: Corpus, seed: int, folder: Path) -> None:
-    """Train with the shipped config; only data, language, length and seed differ."""
+def train_model(corpus: Corpus, config: str, seed: int, folder: Path) -> None:
+    """Train with a shipped config; only data, language and seed differ, and the length of
+    the encoder's training, as `CORPORA` says."""
     unfinished = folder.with_name(f"{folder.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
@@ -151,13 +156,16 @@ def train_model(corpus: Corpus, seed: int, folder: Path) -> None:
         "paths.dev": str(unfinished / "dev.spacy"),
         "nlp.lang": corpus.lang,
         "system.seed": seed,
-        "training.max_steps": 2 * half,
-        "training.eval_frequency": half,
-        "training.optimizer.learn_rate.warmup_steps": half // 5,
     }
-    if corpus.name == "gold":
-        overrides["components.ner.schema"] = str(ROOT / "corpus" / "schema.json")
-    train(CONFIG, unfinished, overrides=overrides)
+    if config == ENCODER:
+        overrides |= {
+            "training.max_steps": 2 * half,
+            "training.eval_frequency": half,
+            "training.optimizer.learn_rate.warmup_steps": half // 5,
+        }
+        if corpus.name == "gold":
+            overrides["components.ner.schema"] = str(ROOT / "corpus" / "schema.json")
+    train(CONFIGS / f"{config}.cfg", unfinished, overrides=overrides)
     unfinished.rename(folder)
 
 
