@@ -165,13 +165,17 @@ def test_other_kinds_of_model_learn(kind, tmp_path):
         assert any("labels_encoder" in k for k in grown)
 
 
-def test_fast_head_gives_the_librarys_scores(shared):
-    ner = shared.get_pipe("ner")
-    shim = ner.model.shims[0]
-    words = shim.read_words([shared.make_doc(x) for x in ("One two three.", "Four five")])
+def inputs_of(nlp, texts):
+    """RETURNS: what the torch module reads, and the model around it."""
+    shim = nlp.get_pipe("ner").model.shims[0]
+    words = shim.read_words([nlp.make_doc(x) for x in texts])
     group = shim.frontend.make_groups(LABELS, list(PROMPTS.values()))[0]
     rows = [(x, WordWindow(0, len(x.starts), 0, len(x.starts))) for x in words]
-    inputs = shim.to_torch(shim.frontend.make_batch(rows, group))
+    return shim.to_torch(shim.frontend.make_batch(rows, group)), shim
+
+
+def test_fast_head_gives_the_librarys_scores(shared):
+    inputs, shim = inputs_of(shared, ["One two three.", "Four five"])
     span_idx, real = span_grid(inputs["text_lengths"][:, 0], shim.max_width)
     with torch.no_grad():
         found, mask = span_logits(shim.gliner, inputs)
@@ -183,6 +187,18 @@ def test_fast_head_gives_the_librarys_scores(shared):
 
 
 # Learning
+
+
+def test_fresh_head_begins_where_entities_are_rare():
+    # Wide enough for means over random weights to be near what they are drawn for.
+    nlp = make_pipe(model={**GLINER, "hidden_size": 256, "label_vector": "first"})
+    nlp.initialize()
+    inputs, shim = inputs_of(nlp, ["Ada Byron joined Acme Corp in May and left it in June."])
+    with torch.no_grad():
+        scores, _ = span_logits(shim.gliner, inputs)
+    # A probability of 0.01, and scores that differ, so that there is something to choose.
+    assert scores.mean().item() == pytest.approx(-4.6, abs=1.0)
+    assert 0.1 < scores.std().item() < 1.0
 
 
 def test_learns_sentences_by_heart(tmp_path, monkeypatch):

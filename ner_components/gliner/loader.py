@@ -101,6 +101,10 @@ def _not_found(name: str, error: Exception, looked_for: str) -> str:
     return Errors.N131.format(source=name, problem=problem, looked_for=looked_for)
 
 
+# Of a probability of 0.01, about what an entity's span has among all spans.
+PRIOR_LOGIT = -4.6
+
+
 class Fresh:
     """A new GLiNER on a plain encoder: the encoder's weights, a random span head.
 
@@ -152,7 +156,30 @@ def _build_fresh(config: Dict[str, Any], tokenizer: Any, backbone: Any) -> Any:
     tokenizer.add_tokens(gliner._get_special_tokens(), special_tokens=True)
     with _quiet():
         gliner.resize_embeddings()
+    _init_head(gliner.model)
     return gliner
+
+
+def _init_head(model: Any) -> None:
+    """Draw the weights of a span head so that it learns from the first step: activations
+    keep their size from layer to layer (He et al., "Delving deep into rectifiers", 2015;
+    torch's default shrinks them sixfold in each), and every span begins as improbable as
+    an entity is (Lin et al., "Focal loss for dense object detection", 2017, section 4.1).
+    """
+    spans, labels = model.span_rep_layer, model.prompt_rep_layer
+    for module in (spans, labels, getattr(model.token_rep_layer, "projection", None)):
+        for linear in () if module is None else module.modules():
+            if isinstance(linear, torch.nn.Linear):
+                torch.nn.init.kaiming_normal_(linear.weight, nonlinearity="relu")
+                torch.nn.init.zeros_(linear.bias)
+    ends = [spans.span_rep_layer.out_project[-1], labels[-1]]
+    size = ends[0].out_features
+    direction = torch.nn.functional.normalize(torch.randn(size), dim=0)
+    for linear, sign in zip(ends, (-1.0, 1.0), strict=True):
+        # The scores, products of the two, are spread by less than 1 around the logit.
+        torch.nn.init.normal_(linear.weight, std=linear.in_features**-0.5 * size**-0.25)
+        with torch.no_grad():
+            linear.bias.copy_(sign * abs(PRIOR_LOGIT) ** 0.5 * direction)
 
 
 @contextmanager
