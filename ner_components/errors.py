@@ -157,6 +157,10 @@ class Errors:
     N196 = "The pipeline failed on a document ({error}). Its own message may quote the document, so it is not repeated here: run the pipeline alone to see it."
     N197 = "The pipeline gave back {found} of {count} documents, so some were lost. Remove the error handler that drops them."
 
+    # Decisions
+    N215 = "The metric 'cost' needs `costs`, a table of what mistakes cost, and no other metric takes one."
+    N216 = "There is nothing to decide: give at least one system, and each its own name."
+
 
 class Warnings:
     W001 = 'The model {source!r} is not pinned to a revision: its weights can change under you. Set revision = "{commit}" in {where}.'

@@ -193,7 +193,9 @@ def test_fresh_head_begins_where_entities_are_rare():
     # Wide enough for means over random weights to be near what they are drawn for.
     nlp = make_pipe(model={**GLINER, "hidden_size": 256, "label_vector": "first"})
     nlp.initialize()
-    inputs, shim = inputs_of(nlp, ["Ada Byron joined Acme Corp in May and left it in June."])
+    inputs, shim = inputs_of(
+        nlp, ["Ada Byron joined Acme Corp in May and left it in June."]
+    )
     with torch.no_grad():
         scores, _ = span_logits(shim.gliner, inputs)
     # A probability of 0.01, and scores that differ, so that there is something to choose.

@@ -77,6 +77,7 @@ class CountTable:
 
     counts (ndarray): Shape (systems, seeds, documents, columns).
     statistic (Callable): From counts (..., columns) to figures (...): `ratio`, `macro_f`.
+    share (bool): Whether the figure of a system lies between 0 and 1, and so its bounds.
 
     >>> table = CountTable(numpy.array([[[[2.0, 2.0], [0.0, 2.0]] * 50]]), ratio)
     >>> found = table.interval()
@@ -86,6 +87,7 @@ class CountTable:
 
     counts: Counts
     statistic: Statistic
+    share: bool = True
 
     def figure(self, sums: Counts) -> Counts:
         """From sums (..., systems, seeds, columns) to the mean over the seeds, or the
@@ -204,7 +206,7 @@ def swap(table: CountTable, resamples: int, seed: int) -> Counts:
 def _jackknife(table: CountTable, value: float, confidence: float) -> Tuple[float, float]:
     away = table.left_out.mean() - table.left_out
     n, spread = len(away), float((away**2).sum())
-    is_share = len(table.counts) == 1
+    is_share = table.share and len(table.counts) == 1
     if n < 2 or spread < 1e-20 or (is_share and not 0 < value < 1):
         return value, value
     # Var(s^2) / s^4 is 2 / df. Each square has one degree of freedom, and a fourth power

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..entities import SCHEMA_ERRORS
 from ..errors import Errors
+from .costs import Costs
 from .resampling import (
     RESAMPLES,
     Comparison,
@@ -29,6 +30,7 @@ METRICS = (
     "macro_f",
     "label_f",
     "schema_error_rate",
+    "cost",
 )
 
 Seeds = Union[Evaluation, Sequence[Evaluation]]
@@ -39,6 +41,7 @@ def interval(
     metric: str = "micro_f",
     *,
     label: Optional[str] = None,
+    costs: Optional[Costs] = None,
     confidence: float = 0.95,
     resamples: int = RESAMPLES,
     seed: int = 0,
@@ -63,6 +66,7 @@ def interval(
     evaluation (Union[Evaluation, Sequence[Evaluation]]): One evaluation, or one by seed.
     metric (str): One of `METRICS`.
     label (Optional[str]): The label, for "label_f".
+    costs (Optional[Costs]): What mistakes cost, for "cost": the mean of a document.
     confidence (float): Share of such intervals that should hold the true value, 0 to 1.
     resamples (int): How many sets of documents a bootstrap draws.
     seed (int): Of its random numbers: the same call gives the same interval.
@@ -79,7 +83,7 @@ def interval(
     >>> found.value, round(found.low, 1), round(found.high, 1), found.reliable
     (0.8, 0.7, 0.9, True)
     """
-    table = _make_table([evaluation], metric, label)
+    table = make_table([evaluation], metric, label, costs)
     return table.interval(
         confidence=confidence, method=method, resamples=resamples, seed=seed
     )
@@ -91,6 +95,7 @@ def compare(
     metric: str = "micro_f",
     *,
     label: Optional[str] = None,
+    costs: Optional[Costs] = None,
     confidence: float = 0.95,
     resamples: int = RESAMPLES,
     seed: int = 0,
@@ -108,7 +113,7 @@ def compare(
 
     first (Union[Evaluation, Sequence[Evaluation]]): A system, or one evaluation by seed.
     second (Union[Evaluation, Sequence[Evaluation]]): The other one, as many seeds.
-    metric, label, confidence, resamples, seed, method: As in `interval`.
+    metric, label, costs, confidence, resamples, seed, method: As in `interval`.
     RETURNS (Comparison): First minus second.
     RAISES (ValueError): As `interval`, and not as many seeds.
 
@@ -121,13 +126,27 @@ def compare(
     >>> round(found.difference.value, 2), found.p < 0.01
     (0.2, True)
     """
-    table = _make_table([first, second], metric, label)
+    table = make_table([first, second], metric, label, costs)
     return table.compare(
         confidence=confidence, method=method, resamples=resamples, seed=seed
     )
 
 
-def _make_table(systems: Sequence[Seeds], metric: str, label: Optional[str]) -> CountTable:
+def make_table(
+    systems: Sequence[Seeds],
+    metric: str,
+    label: Optional[str] = None,
+    costs: Optional[Costs] = None,
+) -> CountTable:
+    """Count what a figure of one system, or the difference of two, is computed from.
+
+    systems (Sequence[Union[Evaluation, Sequence[Evaluation]]]): One or two systems.
+    metric, label, costs: As in `interval`.
+    RETURNS (CountTable): The counts by document.
+    RAISES (ValueError): As `interval` and `compare`.
+    """
+    if (costs is None) == (metric == "cost"):
+        raise ValueError(Errors.N215)
     if metric not in METRICS or (label is None) == (metric == "label_f"):
         raise ValueError(Errors.N085.format(metric=metric, allowed=", ".join(METRICS)))
     lists = [[x] if isinstance(x, Evaluation) else list(x) for x in systems]
@@ -135,7 +154,7 @@ def _make_table(systems: Sequence[Seeds], metric: str, label: Optional[str]) -> 
         raise ValueError(Errors.N082.format(problem="the numbers of seeds differ"))
     evaluations = [x for seeds in lists for x in seeds]
     groups = _group(evaluations)
-    columns, statistic = _metric_columns(evaluations[0], metric, label)
+    columns, statistic = _metric_columns(evaluations[0], metric, label, costs)
     rows = numpy.array(
         [[columns(x) for x in e.documents] for e in evaluations], dtype=float
     )
@@ -146,7 +165,8 @@ def _make_table(systems: Sequence[Seeds], metric: str, label: Optional[str]) -> 
         not all(x.can_err for x in evaluations) or not counts.any()
     ):
         raise ValueError(Errors.N089)
-    return CountTable(counts.reshape(len(lists), -1, *counts.shape[1:]), statistic)
+    counts = counts.reshape(len(lists), -1, *counts.shape[1:])
+    return CountTable(counts, statistic, share=metric != "cost")
 
 
 def _group(evaluations: List[Evaluation]) -> NDArray[numpy.int64]:
@@ -174,8 +194,10 @@ def _difference(one: Evaluation, other: Evaluation) -> str:
 
 
 def _metric_columns(
-    evaluation: Evaluation, metric: str, label: Optional[str]
-) -> Tuple[Callable[[Any], List[int]], Statistic]:
+    evaluation: Evaluation, metric: str, label: Optional[str], costs: Optional[Costs]
+) -> Tuple[Callable[[Any], Sequence[float]], Statistic]:
+    if costs is not None:
+        return lambda x: (sum(n * costs.of(o) for o, n in x.outcomes.items()), 1), ratio
     if metric == "schema_error_rate":
         return _candidate_columns, ratio
     if metric == "label_f":
