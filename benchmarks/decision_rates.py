@@ -72,16 +72,10 @@ def main(
     if output is not None:
         output.parent.mkdir(parents=True, exist_ok=True)
         srsly.write_json(output, {"trials": trials, "rows": rows})
-    table = [
-        [
-            x["points"],
-            x["systems"],
-            x["documents"],
-            f"{x['winner']:.1%}",
-            f"{x['right']:.1%}",
-        ]
-        for x in rows
-    ]
+    table = []
+    for x in rows:
+        shares = [f"{x[y]:.1%}" for y in ("winner", "right")]
+        table.append([x["points"], x["systems"], x["documents"], *shares])
     header = ["points better", "systems", "documents", "a winner", "the right one"]
     msg.table(table, header=header, divider=True, aligns=["r"] * 5)
 
