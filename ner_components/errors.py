@@ -157,9 +157,24 @@ class Errors:
     N196 = "The pipeline failed on a document ({error}). Its own message may quote the document, so it is not repeated here: run the pipeline alone to see it."
     N197 = "The pipeline gave back {found} of {count} documents, so some were lost. Remove the error handler that drops them."
 
+    # Comparing systems
+    N200 = "Can't read the run of {name!r} ({problem}). Run it again with --fresh."
+    N201 = "{argument!r} is no system. Write NAME=PIPELINE, with a folder or an installed package as PIPELINE."
+    N202 = "{name!r} can't be the name of a system: it becomes a folder. Use at most 64 letters (a-z, A-Z), digits, '.', '_' and '-', and a letter or digit at both ends."
+    N203 = "The system {name!r} is given twice; big and small letters count as the same. Give each its own name."
+    N204 = "Can't load the pipeline of {name!r} ({error}). {message}"
+    N205 = "The process of {name!r} ended before it was done ({status}). Its output may quote documents, so it is not shown: run the pipeline alone to see it. Too little memory is a common reason."
+    N206 = "{name!r} failed ({error}). Its message may quote a document, so it is not repeated here: run the pipeline alone to see it."
+    N207 = "No system could be run. See the messages above."
+    N208 = "A run of {name!r} has {found} documents and the gold data {expected}, or their texts differ. Run it again with --fresh."
+    N209 = "--mapping {argument!r} names no system of these: {names}. Write FILE for all systems, or NAME=FILE for one."
+
     # Decisions
     N215 = "The metric 'cost' needs `costs`, a table of what mistakes cost, and no other metric takes one."
     N216 = "There is nothing to decide: give at least one system, and each its own name."
+
+    # The report as a page
+    N220 = 'Importing {package} failed: report.html needs it. Install it with: pip install "ner_components[eval]", or leave the page out with --no-html.'
 
 
 class Warnings:

@@ -164,7 +164,7 @@ def test_every_metric_is_the_figure_of_the_evaluation():
             assert result.low < value < result.high
     for label, score in evaluation.per_label.items():
         assert interval(evaluation, "label_f", label=label).value == pytest.approx(score.f)
-    assert set(METRICS) == {*values, "label_f", "schema_error_rate", "cost"}
+    assert set(METRICS) == {*values, "label_f", "schema_error_rate"}
 
 
 def test_the_schema_error_rate_by_hand():

@@ -7,18 +7,20 @@ from spacy.cli._util import app
 from .cache import cache_cli
 from .calibrate import calibrate_cli
 from .check import check_cli
+from .compare import compare_cli
 from .convert import convert_cli
 from .drift import drift_cli
 from .test import test_cli
 
 ner_cli = typer.Typer(
     name="ner",
-    help="Convert, check, test and calibrate what named entity recognition is built on.",
+    help="Named entity recognition: convert and check data, test and compare pipelines.",
     no_args_is_help=True,
 )
 ner_cli.command("convert")(convert_cli)
 ner_cli.command("check")(check_cli)
 ner_cli.command("test")(test_cli)
+ner_cli.command("compare")(compare_cli)
 ner_cli.command("calibrate")(calibrate_cli)
 ner_cli.command("drift")(drift_cli)
 ner_cli.add_typer(cache_cli)

@@ -8,12 +8,16 @@ import numpy
 
 from ..errors import Errors
 from .costs import Costs
+from .decision_words import break_, state
 from .drift_report import holm
 from .resampling import RESAMPLES, Comparison, Interval, draw
 from .results import Evaluation
-from .statistics import compare, interval, make_table
+from .statistics import COST, compare, interval, make_table
 
-F1, COST = "micro_f", "cost"
+F1 = "micro_f"
+# The test of two systems is sharp: at its level itself, every other count of winners among
+# equals would be above it.
+MARGIN = 1.25
 
 
 @dataclass(frozen=True)
@@ -109,22 +113,28 @@ class Decision:
     contenders: Tuple[Contender, ...] = field(default=(), repr=False)
 
     @property
+    def qualified(self) -> Tuple[str, ...]:
+        """RETURNS (Tuple[str, ...]): Systems within the limits, the best first."""
+        return tuple(x for x in self.figures if x not in self.excluded)
+
+    @property
     def reason(self) -> str:
         """RETURNS (str): "none" qualifies, "only" one does, "best" by the documents, or
         "cheapest" of those that they don't separate."""
         if self.chosen is None:
             return "none"
-        if len(self.figures) - len(self.excluded) == 1:
+        if len(self.qualified) == 1:
             return "only"
         return "best" if len(self.tied) == 1 else "cheapest"
 
     @property
     def statement(self) -> str:
         """RETURNS (str): Two sentences for whoever decides."""
-        return _state(self)
+        return state(self)
 
     def to_dict(self) -> Dict[str, Any]:
-        """RETURNS (Dict[str, Any]): The fields, `reason` and `statement`."""
+        """RETURNS (Dict[str, Any]): The fields but `contenders`, and `qualified`, `reason`,
+        `statement`. `excluded` is in words, `broken` in figures."""
         return {
             "metric": self.metric,
             "chosen": self.chosen,
@@ -138,7 +148,12 @@ class Decision:
                 k: {**x.to_dict(), "p_corrected": self.p_corrected[k]}
                 for k, x in self.comparisons.items()
             },
+            "qualified": list(self.qualified),
             "excluded": {
+                name: [break_(k, v, m) for k, (v, m) in x.items()]
+                for name, x in self.excluded.items()
+            },
+            "broken": {
                 name: [{"limit": k, "value": v, "most": m} for k, (v, m) in x.items()]
                 for name, x in self.excluded.items()
             },
@@ -189,7 +204,8 @@ def decide(
         for x in qualified[1:]
     }
     corrected = dict(zip(found, holm([x.p for x in found.values()]), strict=True))
-    tied = [x for x in qualified if corrected.get(x.name, 1.0) > 1 - confidence]
+    level = (1 - confidence) / MARGIN
+    tied = [x for x in qualified if corrected.get(x.name, 1.0) > level]
     return Decision(
         metric=metric,
         chosen=min(tied, key=lambda x: x.expense).name if tied else None,
@@ -223,112 +239,3 @@ def _p_best(
     first = drawn >= drawn.max(axis=0) - 1e-12
     share = (first / first.sum(axis=0)).mean(axis=1)
     return {x.name: float(p) for x, p in zip(contenders, share, strict=True)}
-
-
-# Words
-
-
-def _state(decision: Decision) -> str:
-    if decision.chosen is None:
-        return _state_none(decision)
-    return f"{_state_first(decision)} {_state_second(decision)}"
-
-
-def _state_first(decision: Decision) -> str:
-    chosen = str(decision.chosen)
-    figure = _figure(decision, chosen, bounds=True)
-    others = [x for x in decision.tied if x != chosen]
-    if decision.reason == "only":
-        return f"Ship {chosen}, the only system within the limits: {figure}."
-    if decision.reason == "best":
-        second, found = next(iter(decision.comparisons.items()))
-        gap = _gap(decision, found)
-        p = max(decision.p_corrected.values())
-        return f"Ship {chosen}: {figure}, {gap} than {second}, the next best ({_p(p)})."
-    named = _join([f"{x} ({_figure(decision, x)})" for x in others])
-    return (
-        f"Ship {chosen}, the least expensive of those that these documents do not "
-        f"separate: {figure}, against {named}."
-    )
-
-
-def _state_second(decision: Decision) -> str:
-    chosen = str(decision.chosen)
-    contender = next(x for x in decision.contenders if x.name == chosen)
-    p_best = decision.p_best[chosen]
-    parts = [f"It is the best in {p_best:.0%} of samples of the documents"]
-    if contender.latency is not None:
-        parts.append(f"needs {_number(contender.latency)} ms for 95 documents in 100")
-    if contender.cost is not None:
-        parts.append(f"costs {_number(contender.cost)} to run on 1,000 documents")
-    out = [f"{x} ({_breaks(y)})" for x, y in decision.excluded.items()]
-    rest = f"; not within the limits: {_join(out)}" if out else ""
-    return f"{_join(parts)}{rest}."
-
-
-def _state_none(decision: Decision) -> str:
-    counts: Dict[str, int] = {}
-    for broken in decision.excluded.values():
-        for name in broken:
-            counts[name] = counts.get(name, 0) + 1
-    by_limit = _join([f"{n} by {name}" for name, n in counts.items()])
-    nearest = min(decision.excluded, key=lambda x: _excess(decision.excluded[x]))
-    return (
-        f"No system is within the limits: {by_limit} of {len(decision.excluded)}. "
-        f"The nearest is {nearest} ({_figure(decision, nearest)}): "
-        f"{_breaks(decision.excluded[nearest])}."
-    )
-
-
-def _excess(broken: Mapping[str, Tuple[Optional[float], float]]) -> Tuple[int, float]:
-    shares = [
-        math.inf if v is None else v / m if m else math.inf for v, m in broken.values()
-    ]
-    return len(broken), max(shares)
-
-
-def _breaks(broken: Mapping[str, Tuple[Optional[float], float]]) -> str:
-    return _join([_break(name, *x) for name, x in broken.items()])
-
-
-def _break(name: str, value: Optional[float], most: float) -> str:
-    if value is None:
-        return f"{name} not known"
-    if name == "schema errors":
-        return f"{name} {value:.2%} above {most:.2%}"
-    unit = " ms" if name == "latency" else ""
-    return f"{name} {_number(value)}{unit} above {_number(most)}{unit}"
-
-
-def _figure(decision: Decision, name: str, *, bounds: bool = False) -> str:
-    x = decision.figures[name]
-    if decision.metric == F1:
-        values = [f"{100 * y:.1f}" for y in (x.value, x.low, x.high)]
-        text = f"F1 {values[0]}%"
-    else:
-        values = [_number(1000 * y) for y in (x.value, x.low, x.high)]
-        unit = f" {decision.unit}" if decision.unit else ""
-        text = f"mistakes cost {values[0]}{unit} in 1,000 documents"
-    if not bounds:
-        return text
-    return f"{text} ({decision.confidence:.0%} interval {values[1]} to {values[2]})"
-
-
-def _gap(decision: Decision, found: Comparison) -> str:
-    gap = abs(found.difference.value)
-    if decision.metric == F1:
-        return f"{100 * gap:.1f} points more"
-    return f"{_number(1000 * gap)} less"
-
-
-def _number(x: float) -> str:
-    return f"{x:,.0f}" if abs(x) >= 100 else f"{x:.3g}"
-
-
-def _p(p: float) -> str:
-    return f"p = {p:.3f}" if p >= 0.0005 else "p < 0.001"
-
-
-def _join(parts: Sequence[str]) -> str:
-    *rest, last = parts
-    return f"{', '.join(rest)} and {last}" if rest else last

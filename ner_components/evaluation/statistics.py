@@ -30,8 +30,8 @@ METRICS = (
     "macro_f",
     "label_f",
     "schema_error_rate",
-    "cost",
 )
+COST = "cost"  # needs a table of what mistakes cost
 
 Seeds = Union[Evaluation, Sequence[Evaluation]]
 
@@ -64,9 +64,9 @@ def interval(
     interval of their mean: documents are drawn, seeds are held fixed.
 
     evaluation (Union[Evaluation, Sequence[Evaluation]]): One evaluation, or one by seed.
-    metric (str): One of `METRICS`.
+    metric (str): One of `METRICS`, or `COST` with a table.
     label (Optional[str]): The label, for "label_f".
-    costs (Optional[Costs]): What mistakes cost, for "cost": the mean of a document.
+    costs (Optional[Costs]): What mistakes cost, for `COST`: the mean of a document.
     confidence (float): Share of such intervals that should hold the true value, 0 to 1.
     resamples (int): How many sets of documents a bootstrap draws.
     seed (int): Of its random numbers: the same call gives the same interval.
@@ -145,9 +145,9 @@ def make_table(
     RETURNS (CountTable): The counts by document.
     RAISES (ValueError): As `interval` and `compare`.
     """
-    if (costs is None) == (metric == "cost"):
+    if (costs is None) == (metric == COST):
         raise ValueError(Errors.N215)
-    if metric not in METRICS or (label is None) == (metric == "label_f"):
+    if metric not in (*METRICS, COST) or (label is None) == (metric == "label_f"):
         raise ValueError(Errors.N085.format(metric=metric, allowed=", ".join(METRICS)))
     lists = [[x] if isinstance(x, Evaluation) else list(x) for x in systems]
     if not all(lists) or len({len(x) for x in lists}) > 1:
@@ -166,7 +166,7 @@ def make_table(
     ):
         raise ValueError(Errors.N089)
     counts = counts.reshape(len(lists), -1, *counts.shape[1:])
-    return CountTable(counts, statistic, share=metric != "cost")
+    return CountTable(counts, statistic, share=metric != COST)
 
 
 def _group(evaluations: List[Evaluation]) -> NDArray[numpy.int64]:
