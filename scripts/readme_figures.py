@@ -90,10 +90,9 @@ def compared() -> list[str]:
     report = read("compare")
     lines = [
         "Embedded checkpoints on one small backbone: this shows that the tool works, not which family of "
-        "engines is better. Test set of the gold set, as the last step of `python -m spacy project run compare` "
-        "makes it, of the encoder of the first command above, `configs/baseline.cfg`, the GLiNER fine-tuned on the "
-        "gold set (below) and gliner-spacy with the same weights; thresholds chosen on dev, times of one run on a "
-        "shared machine. For hub models name them in the "
+        "engines is better. Test set of the gold set, as `python -m spacy project run compare . --vars.gliner_steps "
+        "400 --vars.gliner_eval 200` made it, with gliner-spacy installed (it runs with the weights of `gliner`) and "
+        "no LLM server; thresholds chosen on dev, times of one run on a shared machine. For hub models name them in the "
         "model blocks of the configs, or compare pipelines of your own (`python -m spacy ner compare`). Published "
         "figures are of other data: zero-shot GLiNER models 54 to 62 on CrossNER (their authors), spaCy's "
         "RoBERTa pipeline 91.6 on CoNLL-2003 (spaCy's documentation).",
