@@ -121,20 +121,18 @@ def constrain(wanted: str, allowed: list[str]) -> str:
     return random.Random(wanted).choice(sorted(near))
 
 
-def run(model: Any, grounding: str, gold: list[Doc], words: int) -> Evaluation:
+def run(model: PlantedModel, grounding: str, gold: list[Doc], words: int) -> Evaluation:
     """RETURNS (Evaluation): Of a model, held to the text or not."""
     nlp = spacy.blank("en")
-    if not isinstance(model, dict):
-        planted = model
-        spacy.registry.llm_models.register("planted.v1", func=lambda: planted)
-        model = {"@llm_models": "planted.v1"}
+    spacy.registry.llm_models.register("planted.v1", func=lambda: model)
     task = {
         "@llm_tasks": "ner_components.NER.v1",
         "grounding": grounding,
         "max_words": words,
         "reasks": 0,
     }
-    config = {"schema": str(SCHEMA), "task": task, "model": model}
+    block = {"@llm_models": "planted.v1"}
+    config = {"schema": str(SCHEMA), "task": task, "model": block}
     nlp.add_pipe("ner_llm", name="ner", config=config)
     found = nlp.pipe([doc.text for doc in gold])
     pairs = zip(found, gold, strict=True)

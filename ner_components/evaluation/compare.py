@@ -28,7 +28,7 @@ from .results import Evaluation
 from .runs import Run
 
 FORMAT = 1
-ROWS = {"starts", "ends", "labels", "scores", "states", "via"}
+ROWS = ("starts", "ends", "labels", "scores", "states", "via")
 
 
 @dataclass(frozen=True)
@@ -222,7 +222,5 @@ def _map_attrs(attrs: Dict[str, Any], mapping: LabelMapping) -> Dict[str, Any]:
     labels = [mapping.map(x) for x in attrs["labels"]]
     kept = [i for i, x in enumerate(labels) if x is not None]
     rows = {**attrs, "labels": labels}
-    names = [
-        x for x in ("starts", "ends", "labels", "scores", "states", "via") if x in attrs
-    ]
+    names = [x for x in ROWS if x in attrs]
     return {**attrs, **{name: [rows[name][i] for i in kept] for name in names}}

@@ -1,9 +1,10 @@
 """A decision in two sentences that a manager can read."""
 
 import math
-from typing import TYPE_CHECKING, Dict, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Dict, Mapping, Optional, Tuple
 
 from .resampling import Comparison
+from .wording import join, number
 
 if TYPE_CHECKING:
     from .decision import Decision
@@ -30,7 +31,7 @@ def _state_first(decision: "Decision") -> str:
         gap = _gap(decision, found)
         p = decision.p_corrected[second]
         return f"Ship {chosen}: {figure}, {gap} than {second}, the next best ({_p(p)})."
-    named = _join([f"{x} ({_figure(decision, x)})" for x in others])
+    named = join([f"{x} ({_figure(decision, x)})" for x in others])
     return (
         f"Ship {chosen}, {_merit(decision)} of {len(decision.tied)} that these documents "
         f"do not separate: {figure}, against {named}."
@@ -56,14 +57,14 @@ def _state_second(decision: "Decision") -> str:
     if decision.reason != "only":
         parts.append(f"is the best in {p_best:.0%} of samples of the documents")
     if contender.latency is not None:
-        parts.append(f"needs {_number(contender.latency)} ms for 95 documents in 100")
+        parts.append(f"needs {number(contender.latency)} ms for 95 documents in 100")
     if contender.cost is not None:
-        parts.append(f"costs {_number(contender.cost)} to run on 1,000 documents")
+        parts.append(f"costs {number(contender.cost)} to run on 1,000 documents")
     out = [f"{x} ({_breaks(y)})" for x, y in decision.excluded.items()]
-    rest = f"; not within the limits: {_join(out)}" if out else ""
+    rest = f"; not within the limits: {join(out)}" if out else ""
     if not parts:
         parts = ["has neither a latency nor a price that is known"]
-    return f"It {_join(parts)}{rest}."
+    return f"It {join(parts)}{rest}."
 
 
 def _state_none(decision: "Decision") -> str:
@@ -71,7 +72,7 @@ def _state_none(decision: "Decision") -> str:
     for broken in decision.excluded.values():
         for name in broken:
             counts[name] = counts.get(name, 0) + 1
-    by_limit = _join([f"{n} by {name}" for name, n in counts.items()])
+    by_limit = join([f"{n} by {name}" for name, n in counts.items()])
     nearest = min(decision.excluded, key=lambda x: _excess(decision.excluded[x]))
     return (
         f"No system is within the limits: {by_limit} of {len(decision.excluded)}. "
@@ -88,7 +89,7 @@ def _excess(broken: Broken) -> Tuple[int, float]:
 
 
 def _breaks(broken: Broken) -> str:
-    return _join([break_(name, *x) for name, x in broken.items()])
+    return join([break_(name, *x) for name, x in broken.items()])
 
 
 def break_(name: str, value: Optional[float], most: float) -> str:
@@ -98,7 +99,7 @@ def break_(name: str, value: Optional[float], most: float) -> str:
     if name == "schema errors":
         return f"{name} {value:.2%} above {most:.2%}"
     unit = " ms" if name == "latency" else ""
-    return f"{name} {_number(value)}{unit} above {_number(most)}{unit}"
+    return f"{name} {number(value)}{unit} above {number(most)}{unit}"
 
 
 def _figure(decision: "Decision", name: str, *, bounds: bool = False) -> str:
@@ -108,7 +109,7 @@ def _figure(decision: "Decision", name: str, *, bounds: bool = False) -> str:
         text = f"F1 {values[0]}%"
     else:
         # Student's t knows no least cost.
-        values = [_number(1000 * max(y, 0.0)) for y in (x.value, x.low, x.high)]
+        values = [number(1000 * max(y, 0.0)) for y in (x.value, x.low, x.high)]
         unit = f" {decision.unit}" if decision.unit else ""
         text = f"mistakes cost {values[0]}{unit} in 1,000 documents"
     if not bounds:
@@ -120,17 +121,8 @@ def _gap(decision: "Decision", found: Comparison) -> str:
     gap = abs(found.difference.value)
     if decision.metric == "micro_f":
         return f"{100 * gap:.1f} points more"
-    return f"{_number(1000 * gap)} less"
-
-
-def _number(x: float) -> str:
-    return f"{x:,.0f}" if abs(x) >= 100 else f"{x:.3g}"
+    return f"{number(1000 * gap)} less"
 
 
 def _p(p: float) -> str:
     return f"p = {p:.3f}" if p >= 0.0005 else "p < 0.001"
-
-
-def _join(parts: Sequence[str]) -> str:
-    *rest, last = parts
-    return f"{', '.join(rest)} and {last}" if rest else last

@@ -10,11 +10,11 @@ from .plot_text import (
     System,
     cost_of,
     latency_of,
-    number,
     pareto,
     priced,
     timed,
 )
+from .wording import number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,6 +6,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Tuple
 
 from ..entities import SCHEMA_ERRORS
 from .spans import ERROR_CLASSES
+from .wording import join, number, words
 
 MISTAKES = ERROR_CLASSES[1:]
 SHOWN_LABELS = 40
@@ -94,17 +95,6 @@ def pareto(points: Sequence[Tuple[float, float]]) -> List[int]:
         if not front or points[i][1] > points[front[-1]][1]:
             front.append(i)
     return front
-
-
-def number(x: float) -> str:
-    """RETURNS (str): Three digits, or whole."""
-    return f"{x:,.0f}" if abs(x) >= 100 else f"{x:.3g}"
-
-
-def join(parts: Sequence[str]) -> str:
-    """RETURNS (str): A list in words."""
-    *rest, last = parts or ["none"]
-    return f"{', '.join(rest)} and {last}" if rest else last
 
 
 def f1(system: System) -> str:
@@ -201,11 +191,6 @@ def _describe_schema(report: Report) -> str:
             f"{system['name']}: {', '.join(parts) or ('none' if found else 'n/a')}."
         )
     return f"Share of candidates that break the schema. {' '.join(rows)}"
-
-
-def words(name: str) -> str:
-    """RETURNS (str): A name of ours in words."""
-    return name.replace("_", " ")
 
 
 PLOTS: Dict[str, Tuple[str, Callable[[Report], bool], Callable[[Report], str]]] = {

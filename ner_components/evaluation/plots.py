@@ -23,8 +23,8 @@ from .plot_text import (
     plot_texts,
     schema_errors,
     scored,
-    words,
 )
+from .wording import words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

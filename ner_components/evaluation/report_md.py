@@ -5,7 +5,8 @@ of labels and systems stand in it as text, whatever they are.
 import re
 from typing import Any, Dict, List, Optional, Sequence
 
-from .plot_text import label_f, labels_of, number, plot_texts, schema_errors, words
+from .plot_text import label_f, labels_of, plot_texts, schema_errors
+from .wording import number, words
 
 # All that Markdown or HTML could read as more than text, in a table too: an underscore
 # inside of a word and a colon before a space are no such things.

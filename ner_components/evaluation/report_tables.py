@@ -4,9 +4,10 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tu
 
 from ..entities import REASONS, SCHEMA_ERRORS
 from .spans import ERROR_CLASSES
+from .wording import number, words
 
 Report = Dict[str, Any]
-KIND_WORDS = {x: x.replace("_", " ") for x in ERROR_CLASSES}
+KIND_WORDS = {x: words(x) for x in ERROR_CLASSES}
 UNKNOWN = "–"
 
 
@@ -294,9 +295,7 @@ def _span(bounds: Sequence[float], f1: bool) -> str:
 
 
 def _number(x: float, f1: bool) -> str:
-    if f1:
-        return f"{x:.1f}"
-    return f"{x:,.0f}" if abs(x) >= 100 else f"{x:.3g}"
+    return f"{x:.1f}" if f1 else number(x)
 
 
 def _percent(x: float, digits: int) -> str:
