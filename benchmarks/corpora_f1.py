@@ -6,7 +6,9 @@
 `train` trains with configs/embedded.cfg, untuned, and annotates the test sets. Each
 finished run is a file below metrics/corpora_f1, and a run whose file exists is not
 repeated. `report` scores them: report.json. With `--config baseline` both do it for spaCy's
-own `ner`, trained as long as its config says, below metrics/corpora_f1_baseline.
+own `ner`, trained as long as its config says, below metrics/corpora_f1_baseline; with
+`--config gliner_train` for a GLiNER that is built on the embedded encoder and trained on
+each corpus alone.
 """
 
 from typing import Annotated

@@ -1,5 +1,5 @@
-"""Train `ner_encoder`, or spaCy's own `ner`, on the corpora of the benchmark and annotate
-their test sets.
+"""Train `ner_encoder`, `ner_gliner`, or spaCy's own `ner` on the corpora of the benchmark
+and annotate their test sets.
 
 Corpora are found in corpus/NAME as SPLIT.spacy, where `spacy project run corpora` puts
 them, else in $NER_DATA (shared/data beside the repository) as SPLIT.jsonl.gz. One that has
@@ -8,13 +8,16 @@ the better of two evaluations and fits the calibration.
 """
 
 import shutil
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import spacy
 import srsly
 from encoder_data import ROOT, data_folder
+from gliner_zero_shot_labels import WORDS
 from spacy.cli.train import train
 from spacy.language import Language
 from spacy.tokens import Doc, DocBin
@@ -24,7 +27,9 @@ from ner_components.corpora.formats import read_corpus
 from ner_components.corpora.markup import read_markup
 
 CONFIGS = ROOT / "configs"
-ENCODER = "embedded"
+ENCODER, GLINER = "embedded", "gliner_train"
+GLINER_STEPS = 600  # on every corpus: in the encoder's few, a GLiNER learns nothing
+SCHEMA = ROOT / "corpus" / "schema.json"
 WORDS_PER_STEP = 400  # of the config's batcher
 HELD_OUT = 0.1
 
@@ -135,13 +140,14 @@ def run(corpus: Corpus, config: str, seed: int, output: Path, models: Path) -> N
     found = annotate(nlp, read_split(corpus, "test"))
     path.parent.mkdir(parents=True, exist_ok=True)
     epochs = source.epochs if config == ENCODER else None
-    srsly.write_gzip_json(path, {"epochs": epochs, "test": found})
+    minutes = srsly.read_json(folder / "minutes.json")
+    srsly.write_gzip_json(path, {"epochs": epochs, "minutes": minutes, "test": found})
     msg.good(f"{path}: {sum(map(len, found))} entities in {len(found)} documents")
 
 
 def train_model(corpus: Corpus, config: str, seed: int, folder: Path) -> None:
-    """Train with a shipped config; only data, language and seed differ, and the length of
-    the encoder's training, as `CORPORA` says."""
+    """Train with a shipped config; only data, labels, language and seed differ, and the
+    length of the training: the encoder's as `CORPORA` says, GLiNER's is `GLINER_STEPS`."""
     unfinished = folder.with_name(f"{folder.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
@@ -150,7 +156,6 @@ def train_model(corpus: Corpus, config: str, seed: int, folder: Path) -> None:
         docs = read_split(corpus, split)
         words = words or sum(map(len, docs))
         DocBin(docs=docs, store_user_data=True).to_disk(unfinished / f"{split}.spacy")
-    half = max(1, round(corpus.epochs * words / WORDS_PER_STEP / 2))
     overrides = {
         "paths.train": str(unfinished / "train.spacy"),
         "paths.dev": str(unfinished / "dev.spacy"),
@@ -158,15 +163,49 @@ def train_model(corpus: Corpus, config: str, seed: int, folder: Path) -> None:
         "system.seed": seed,
     }
     if config == ENCODER:
-        overrides |= {
-            "training.max_steps": 2 * half,
-            "training.eval_frequency": half,
-            "training.optimizer.learn_rate.warmup_steps": half // 5,
-        }
-        if corpus.name == "gold":
-            overrides["components.ner.schema"] = str(ROOT / "corpus" / "schema.json")
+        overrides |= train_encoder_as(corpus, words)
+    if config == GLINER:
+        overrides |= train_gliner_as(corpus)
+    start = time.perf_counter()
     train(CONFIGS / f"{config}.cfg", unfinished, overrides=overrides)
+    # Dev evaluations included.
+    minutes = round((time.perf_counter() - start) / 60, 1)
+    srsly.write_json(unfinished / "minutes.json", minutes)
     unfinished.rename(folder)
+
+
+def train_encoder_as(corpus: Corpus, words: int) -> dict[str, Any]:
+    """RETURNS (dict): overrides of the encoder's config."""
+    half = max(1, round(corpus.epochs * words / WORDS_PER_STEP / 2))
+    overrides = {
+        "training.max_steps": 2 * half,
+        "training.eval_frequency": half,
+        "training.optimizer.learn_rate.warmup_steps": half // 5,
+    }
+    if corpus.name == "gold":
+        overrides["components.ner.schema"] = str(SCHEMA)
+    return overrides
+
+
+def train_gliner_as(corpus: Corpus) -> dict[str, Any]:
+    """RETURNS (dict): overrides of GLiNER's config."""
+    return {
+        "components.ner.labels": labels_of(corpus),
+        "components.ner.training.mixed_precision": True,
+        "training.max_steps": GLINER_STEPS,
+        "training.eval_frequency": GLINER_STEPS // 2,
+        "training.optimizer.learn_rate.warmup_steps": GLINER_STEPS // 10,
+    }
+
+
+def labels_of(corpus: Corpus) -> list[dict[str, Any]]:
+    """RETURNS (list[dict]): the labels of a corpus with plain words for each as alias."""
+    if corpus.name == "gold":
+        return srsly.read_json(SCHEMA)["labels"]
+    docs = [doc for split in ("train", "test") for doc in read_split(corpus, split)]
+    names = sorted({ent.label_ for doc in docs for ent in doc.ents})
+    words = {x: WORDS.get(f"{corpus.name}.{x}", WORDS.get(x)) for x in names}
+    return [{"name": x, "aliases": [words[x] or "miscellaneous entity"]} for x in names]
 
 
 def annotate(nlp: Language, golds: Iterable[Doc]) -> list[list[list[object]]]:

@@ -41,6 +41,9 @@ class Errors:
     N056 = "The saved weights don't fit: missing {missing}, unexpected {unexpected}. The pipeline's config.cfg must be the one the weights were saved with."
     N057 = 'The labels of the checkpoint are {tags}: one of them must be "O" and the others entity labels, plain or with the prefix B-, I-, E-, L-, S- or U-. Set id2label in the checkpoint\'s config.json.'
     N058 = "window = {window} leaves no room: it must be at least {least} (special tokens and twice the context of {context} included)."
+    N060 = 'precision = "{precision}" of the model block is computed by ONNX Runtime on the processor, and the weights are on a GPU. Use "bfloat16" there, or leave the GPU out.'
+    N061 = 'Importing {package} failed: ONNX Runtime and its graphs need it (precision = "int8", or backend = "onnxruntime"). Install it with: pip install "ner_components[onnx]"'
+    N062 = 'A {kind} can\'t be written as an ONNX graph ({problem}). Set precision = "float32" or "bfloat16" and backend = null in the model block.'
 
     # Corpora
     N070 = "{path}, line {line}: {problem}. {remedy}"
@@ -176,6 +179,10 @@ class Errors:
     # The report as a page
     N220 = 'Importing {package} failed: report.html needs it. Install it with: pip install "ner_components[eval]", or leave the page out with --no-html.'
 
+    # Precision
+    N230 = "No pipe of the pipeline has a precision to choose (its pipes: {pipes}). It is a setting of the model blocks {known}."
+    N231 = "Can't optimize {pipeline}: {problem}. {remedy}"
+
 
 class Warnings:
     W001 = 'The model {source!r} is not pinned to a revision: its weights can change under you. Set revision = "{commit}" in {where}.'
@@ -184,6 +191,7 @@ class Warnings:
     W004 = (
         "{name!r}: no training example has the labels {labels}: the model can't learn them."
     )
+    W060 = 'precision = "{precision}": this processor lacks {features}, so it can be slower than float32 here, and 8-bit sums can be cut off. Measure with `python -m spacy ner optimize` on this machine.'
     W070 = "{path}: dropped or repaired while reading: {notes}. Check that this is what you want; `python -m spacy ner convert` lists it too."
     W130 = "{name!r}: {count} spans scored high enough to be candidates but were left out, because at most {most} per first word are proposed, the best ones. They are counted in pipe.stats.capped. Raise the threshold to have none."
     W131 = "{name!r}: gliner_spacy's default model urchade/gliner_base is licensed CC BY-NC 4.0: it must not be used commercially. Name another model whose licence suits you."

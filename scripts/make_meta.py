@@ -39,6 +39,8 @@ def main(
     meta = srsly.read_json(model / "meta.json")
     config = (model / "config.cfg").read_text(encoding="utf8")
     extras = [extra for factory, extra in EXTRAS.items() if f'"{factory}"' in config]
+    if 'precision = "int8"' in config or 'backend = "onnxruntime"' in config:
+        extras.append("onnx")
     requirement = f"ner_components[{','.join(extras)}]" if extras else "ner_components"
     sources = meta.get("sources") or []
     sources += [

@@ -10,6 +10,7 @@ from .check import check_cli
 from .compare import compare_cli
 from .convert import convert_cli
 from .drift import drift_cli
+from .optimize import optimize_cli
 from .test import test_cli
 
 ner_cli = typer.Typer(
@@ -22,6 +23,7 @@ ner_cli.command("check")(check_cli)
 ner_cli.command("test")(test_cli)
 ner_cli.command("compare")(compare_cli)
 ner_cli.command("calibrate")(calibrate_cli)
+ner_cli.command("optimize")(optimize_cli)
 ner_cli.command("drift")(drift_cli)
 ner_cli.add_typer(cache_cli)
 app.add_typer(ner_cli)

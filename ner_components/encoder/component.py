@@ -33,6 +33,8 @@ window = 256
 context = 32
 max_batch_items = 1024
 pooling = "first"
+precision = "float32"
+backend = null
 """
 
 DEFAULT_ENCODER_MODEL = Config().from_str(DEFAULT_MODEL)["model"]

@@ -21,6 +21,7 @@ from thinc.api import ArgsKwargs, Model, PyTorchShim, torch2xp, xp2torch
 from thinc.util import get_torch_default_device
 
 from ..errors import Errors
+from ..precision import Precision, make_precision, reduce_encoder
 from ..pretrained import Pretrained, make_embedded, position_limit
 from ..threads import use_one_thread_after_fork
 from ..types import Floats1d, Floats2d, Ints1d
@@ -45,6 +46,8 @@ def build_transformer(
     context: int = 32,
     max_batch_items: int = 1024,
     pooling: str = "first",
+    precision: str = "float32",
+    backend: Optional[str] = None,
 ) -> Model[List[Doc], List[Floats2d]]:
     """Build token vectors from any encoder that transformers' AutoModel can load. Its
     weights are named in `[initialize.components.NAME.pretrained]`.
@@ -56,10 +59,15 @@ def build_transformer(
     max_batch_items (int): Most pieces in one forward pass, padding counted in.
         About 1,000 is fastest on a CPU; a GPU wants 16,384 or more.
     pooling (str): A token takes the vector of its "first" piece, or the "mean" of all.
+    precision (str): What it predicts in: "float32", "bfloat16" or "int8". It learns, and
+        is saved, in float32.
+    backend (Optional[str]): What computes it: "torch", "onnxruntime" (always for "int8",
+        possible for "float32"), or the precision's own.
     RETURNS (Model[List[Doc], List[Floats2d]]): Token vectors, (tokens, width).
     RAISES (ValueError): A setting is out of range.
     """
-    return _build("transformer", "AutoModel", window, context, max_batch_items, pooling)
+    shim = TransformerShim("AutoModel", make_precision(precision, backend))
+    return _build("transformer", shim, window, context, max_batch_items, pooling)
 
 
 def build_hf_token_classifier(
@@ -69,6 +77,8 @@ def build_hf_token_classifier(
     window: int = 256,
     context: int = 32,
     max_batch_items: int = 1024,
+    precision: str = "float32",
+    backend: Optional[str] = None,
 ) -> Model[List[Doc], List[Floats2d]]:
     """Build tag scores from a checkpoint that is fine-tuned for token classification
     already. It is loaded at first use or at `initialize`; once saved in a pipeline it is
@@ -77,20 +87,27 @@ def build_hf_token_classifier(
     name (str): Hub id or local folder of an AutoModelForTokenClassification.
     revision (Optional[str]): Commit or tag on the hub. Without one, loading warns.
     scheme (str): How its tags are to be read: "auto", "BILUO", "IOB2", "IOB1", "plain".
-    window, context, max_batch_items: see `build_transformer`.
+    window, context, max_batch_items, precision, backend: see `build_transformer`.
     RETURNS (Model[List[Doc], List[Floats2d]]): Tag scores (logits) at each token's first
         piece, (tokens, tags).
     RAISES (ValueError): A setting is out of range.
     """
-    auto = "AutoModelForTokenClassification"
-    model = _build("hf_token_classifier", auto, window, context, max_batch_items, "first")
+    shim = TransformerShim(
+        "AutoModelForTokenClassification", make_precision(precision, backend)
+    )
+    shim.pretrained = Pretrained(name, revision)
+    model = _build("hf_token_classifier", shim, window, context, max_batch_items, "first")
     model.attrs["scheme"] = scheme
-    _shim_of(model).pretrained = Pretrained(name, revision)
     return model
 
 
 def _build(
-    name: str, auto: str, window: int, context: int, max_batch_items: int, pooling: str
+    name: str,
+    shim: "TransformerShim",
+    window: int,
+    context: int,
+    max_batch_items: int,
+    pooling: str,
 ) -> Model[List[Doc], List[Floats2d]]:
     # Room for at least one piece between the contexts and two special tokens.
     least = 2 * context + 3
@@ -117,7 +134,7 @@ def _build(
         init=init,
         dims={"nO": None},
         attrs=attrs,
-        shims=[TransformerShim(auto)],
+        shims=[shim],
     )
 
 
@@ -267,11 +284,15 @@ class TransformerShim(PyTorchShim):
     threads can share it, and it saves itself without pickle.
 
     auto (str): Which of transformers' auto classes loads it.
+    precision (Precision): What it predicts in.
     """
 
-    def __init__(self, auto: str) -> None:
+    def __init__(self, auto: str, precision: Precision) -> None:
         super().__init__(None)
         self.auto = auto
+        self.precision = precision
+        self.predictor: Any = None  # of a precision that is not plain
+        self.graph: Optional[Dict[str, Any]] = None  # as it was saved
         self.pretrained: Optional[Pretrained] = None
         self.source: Optional[Dict[str, Any]] = None
         self.tokenizer: Any = None
@@ -336,15 +357,34 @@ class TransformerShim(PyTorchShim):
     def unload(self) -> None:
         """Forget the weights: the next `load` starts from the pretrained ones."""
         self._model = None
+        self._forget_predictor()
 
     def predict(self, inputs: ArgsKwargs) -> Any:
-        with torch.no_grad():
-            return self._model(*inputs.args)
+        with torch.inference_mode():
+            return self._make_predictor()(*inputs.args)
 
     def begin_update(self, inputs: ArgsKwargs) -> Any:
+        self._forget_predictor()
         result = super().begin_update(inputs)
         self._model.eval()
         return result
+
+    def _make_predictor(self) -> Any:
+        """RETURNS (Rows): What predicts: the weights as they are, or in less."""
+        if self.precision.is_plain:
+            return self._model
+        if self.predictor is None:
+            with self.lock:
+                if self.predictor is None:
+                    saved = self.graph or {}
+                    fits = saved.get("precision") == list(self.precision)
+                    graph = saved["graph"] if fits else None
+                    hf = reduce_encoder(self._model.hf, self.precision, graph)
+                    self.predictor = Rows(hf).eval()
+        return self.predictor
+
+    def _forget_predictor(self) -> None:
+        self.predictor = self.graph = None
 
     def to_bytes(self) -> bytes:
         if self._model is None:
@@ -361,8 +401,17 @@ class TransformerShim(PyTorchShim):
             "tokenizer": self.tokenizer.to_str(),
             "settings": self.settings,
             "source": self.source,
+            "graph": self._dump_graph(),
         }
         return srsly.msgpack_dumps(message)
+
+    def _dump_graph(self) -> Optional[Dict[str, Any]]:
+        """RETURNS (Optional[Dict[str, Any]]): The graph, so that whoever loads the
+        pipeline need not make it."""
+        if self.precision.backend != "onnxruntime":
+            return None
+        graph = self._make_predictor().hf.graph
+        return {"precision": list(self.precision), "graph": graph}
 
     def from_bytes(self, bytes_data: bytes) -> "TransformerShim":
         message = srsly.msgpack_loads(bytes_data)
@@ -382,6 +431,7 @@ class TransformerShim(PyTorchShim):
         self.tokenizer = Tokenizer.from_str(message["tokenizer"])
         self._set_tokenizer_options()
         self._set_model(model)
+        self.graph = message.get("graph")
         return self
 
     def _load(self, pretrained: Pretrained) -> None:
@@ -439,6 +489,7 @@ class TransformerShim(PyTorchShim):
 
     def _set_model(self, model: Any) -> None:
         self._model = Rows(model).to(get_torch_default_device()).eval()
+        self._forget_predictor()
 
     def __getstate__(self) -> Dict[str, Any]:
         return {k: v for k, v in self.__dict__.items() if k != "lock"}

@@ -33,6 +33,8 @@ device = null
 dtype = "float32"
 window = 64
 max_batch_items = 1024
+precision = "float32"
+backend = null
 """
 
 DEFAULT_GLINER_MODEL = Config().from_str(DEFAULT_MODEL)["model"]

@@ -19,6 +19,7 @@ from thinc.api import Model, PyTorchShim
 from thinc.util import get_torch_default_device
 
 from ..errors import Errors
+from ..precision import Precision, make_precision
 from ..pretrained import Pretrained
 from ..threads import use_one_thread_after_fork
 from ..windows import make_batches
@@ -27,6 +28,7 @@ from .inputs import Batch, Frontend, Group, Words
 from .learning import Losses, learn
 from .lessons import Lesson
 from .loader import Checkpoint, Fresh, from_message, to_message
+from .reduced import reduce_gliner
 from .scores import pick_spans, span_scores
 from .windows import WordWindow, counts_here, make_word_windows, sentence_starts
 
@@ -49,6 +51,8 @@ def build_gliner(
     dtype: str = "float32",
     window: int = 64,
     max_batch_items: int = 1024,
+    precision: str = "float32",
+    backend: Optional[str] = None,
 ) -> Model[Query, List[Found]]:
     """Build a GLiNER layer from a checkpoint: span, token or bi-encoder. It is loaded at
     first use or at `initialize`; once saved in a pipeline it is never looked for again.
@@ -56,7 +60,8 @@ def build_gliner(
     name (str): Hub id or local folder.
     revision (Optional[str]): Commit or tag on the hub. Without one, loading warns.
     device (Optional[str]): "cpu", "cuda", "cuda:1" ...; spaCy's own by default.
-    dtype (str): What it computes in: "float32", "bfloat16" or "float16".
+    dtype (str): What its weights are kept in: "float32", "bfloat16" or "float16". Any
+        but the first is what it computes in, whatever `precision` says.
     window (int): Most words wanted in a window, filled with whole sentences: about what
         the model was trained on. A longer sentence stays whole as far as the model can
         take it; windows overlap by more than the longest entity.
@@ -65,7 +70,10 @@ def build_gliner(
     RETURNS (Model[Query, List[Found]]): Scored spans of each document.
     RAISES (ValueError): A setting is out of range.
     """
-    return _build(Checkpoint(name, revision), device, dtype, window, max_batch_items)
+    shim = GLiNERShim(
+        Checkpoint(name, revision), device, dtype, make_precision(precision, backend)
+    )
+    return _build(shim, window, max_batch_items)
 
 
 def build_gliner_from_encoder(
@@ -82,13 +90,16 @@ def build_gliner_from_encoder(
     dropout: float = 0.4,
     label_vector: str = "marker",
     seed: int = 0,
+    precision: str = "float32",
+    backend: Optional[str] = None,
 ) -> Model[Query, List[Found]]:
     """Build a fresh GLiNER span model on a plain encoder, to be trained: its head is
     random and finds nothing.
 
     name (Optional[str]): Hub id or local folder of the encoder; the embedded one by
         default.
-    revision, device, dtype, window, max_batch_items: see `build_gliner`.
+    revision, device, dtype, window, max_batch_items, precision, backend: see
+        `build_gliner`.
     hidden_size (int): Length of the vectors that spans and labels are compared by.
     max_width (int): Most words of an entity.
     max_len (int): Most words of a window.
@@ -113,16 +124,16 @@ def build_gliner_from_encoder(
     }
     encoder = None if name is None else Pretrained(name, revision)
     fresh = Fresh(encoder, options, seed)
-    return _build(fresh, device, dtype, window, max_batch_items)
+    shim = GLiNERShim(fresh, device, dtype, make_precision(precision, backend))
+    return _build(shim, window, max_batch_items)
 
 
 def _build(
-    pretrained: Any, device: Optional[str], dtype: str, window: int, max_batch_items: int
+    shim: "GLiNERShim", window: int, max_batch_items: int
 ) -> Model[Query, List[Found]]:
-    _check("dtype", dtype, dtype in DTYPES, ", ".join(DTYPES))
+    _check("dtype", shim.dtype, shim.dtype in DTYPES, ", ".join(DTYPES))
     _check("window", window, window > 0, "a whole number of at least 1")
     attrs = {"window": window, "max_batch_items": max_batch_items, "dropout_rate": 0.0}
-    shim = GLiNERShim(pretrained, device, dtype)
     return Model("gliner", forward, init=init, attrs=attrs, shims=[shim])
 
 
@@ -263,13 +274,19 @@ class GLiNERShim(PyTorchShim):
     pretrained (Union[Checkpoint, Fresh]): Where the weights come from.
     device (Optional[str]): Where they go; thinc's own device by default.
     dtype (str): What they are turned into.
+    precision (Precision): What it predicts in.
     """
 
-    def __init__(self, pretrained: Any, device: Optional[str], dtype: str) -> None:
+    def __init__(
+        self, pretrained: Any, device: Optional[str], dtype: str, precision: Precision
+    ) -> None:
         super().__init__(None)
         self.pretrained = pretrained
         self.wanted_device = device
         self.dtype = dtype
+        self.precision = precision
+        self.predictor: Any = None  # of a precision that is not plain
+        self.graphs: Dict[str, Any] = {}  # as they are saved
         self.gliner: Any = None
         self.source: Optional[Dict[str, Any]] = None
         self.frontend: Frontend = cast(Frontend, None)
@@ -329,6 +346,22 @@ class GLiNERShim(PyTorchShim):
     def finish_update(self, optimizer: Any) -> None:
         super().finish_update(optimizer)
         self._embeddings = {}
+        self.predictor, self.graphs = None, {}
+
+    def make_predictor(self) -> Any:
+        """RETURNS (torch.nn.Module): What predicts: the model as it is, or in less."""
+        if self.precision.is_plain or self.dtype != "float32":
+            return self.gliner.model
+        if self.predictor is None:
+            with self.lock:
+                if self.predictor is None:
+                    saved, precision = self.graphs, self.precision
+                    fits = saved.get("precision") == list(precision)
+                    self.predictor, graphs = reduce_gliner(
+                        self.gliner.model, precision, saved["graphs"] if fits else {}
+                    )
+                    self.graphs = {"precision": list(precision), "graphs": graphs}
+        return self.predictor
 
     def read_words(self, docs: List[Doc]) -> List[Words]:
         """RETURNS (List[Words]): The words of documents, as the model sees them."""
@@ -348,7 +381,8 @@ class GLiNERShim(PyTorchShim):
             inputs = self.to_torch(batch)
             if self.frontend.is_bi_encoder:
                 inputs["labels_embeds"] = self._embed(prompts)
-            return span_scores(self.gliner, inputs, floor).float()
+            model = self.make_predictor()
+            return span_scores(model, self.gliner.config, inputs, floor).float()
 
     def _embed(self, prompts: List[str]) -> Any:
         """RETURNS (torch.Tensor): Embeddings of labels, (labels, width), each computed
@@ -365,13 +399,18 @@ class GLiNERShim(PyTorchShim):
     def to_bytes(self) -> bytes:
         if self._model is None:
             return srsly.msgpack_dumps({"weights": None})
-        return srsly.msgpack_dumps({**to_message(self.gliner), "source": self.source})
+        if self.precision.backend == "onnxruntime":
+            # Whoever loads the pipeline need not make them.
+            self.make_predictor()
+        message = {"source": self.source, "graphs": self.graphs}
+        return srsly.msgpack_dumps({**to_message(self.gliner), **message})
 
     def from_bytes(self, bytes_data: bytes) -> "GLiNERShim":
         message = srsly.msgpack_loads(bytes_data)
         if message["weights"] is not None:
             self.source = message["source"]
             self._set_model(from_message(message))
+            self.graphs = message.get("graphs") or {}
         return self
 
     def _set_model(self, gliner: Any) -> None:
@@ -385,6 +424,7 @@ class GLiNERShim(PyTorchShim):
         gliner.model.to(device=device, dtype=getattr(torch, self.dtype))
         gliner.eval()
         self._embeddings = {}
+        self.predictor, self.graphs = None, {}
         self.gliner = gliner
         self._model = gliner.model
 

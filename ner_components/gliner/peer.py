@@ -17,6 +17,7 @@ from spacy.tokens import Doc
 from thinc.api import Model
 
 from ..errors import Errors
+from ..precision import PLAIN
 from .candidates import Found, Query
 from .loader import Checkpoint
 from .model import DEFAULT_NAME, GLiNERShim, init
@@ -54,7 +55,7 @@ def build_gliner_spacy(
         forward,
         init=init,
         attrs={"chunk_size": chunk_size, "style": style},
-        shims=[GLiNERShim(Checkpoint(name, revision), device, dtype)],
+        shims=[GLiNERShim(Checkpoint(name, revision), device, dtype, PLAIN)],
     )
 
 

@@ -31,10 +31,11 @@ class Picked(NamedTuple):
     left_out: List[int]
 
 
-def span_scores(gliner: Any, inputs: Dict[str, Any], floor: float) -> Any:
+def span_scores(model: Any, config: Any, inputs: Dict[str, Any], floor: float) -> Any:
     """Run a model and bring its output into one form.
 
-    gliner (GLiNER): A span, token or bi-encoder model.
+    model (torch.nn.Module): A span, token or bi-encoder model's module.
+    config (GLiNERConfig): The model's config.
     inputs (Dict[str, torch.Tensor]): What its torch module reads, spans left out.
     floor (float): Least score that is of interest.
     RETURNS (torch.Tensor): Score of each span, (windows, words, widths, labels); -1 where
@@ -42,16 +43,16 @@ def span_scores(gliner: Any, inputs: Dict[str, Any], floor: float) -> Any:
     """
     lengths = inputs["text_lengths"][:, 0]
     words = int(lengths.max())
-    if gliner.config.span_mode == "token_level":
-        output = gliner.model(**inputs, threshold=floor)
+    if config.span_mode == "token_level":
+        output = model(**inputs, threshold=floor)
         if output.span_logits is not None:
             return _explicit_scores(output, words)
         return _token_scores(output.logits.sigmoid(), lengths, floor)
-    width = gliner.config.max_width
-    if gliner.config.span_mode == "markerV0":
-        return _marker_scores(gliner.model, inputs, width)
+    width = config.max_width
+    if config.span_mode == "markerV0":
+        return _marker_scores(model, inputs, width)
     span_idx, real = span_grid(lengths, width)
-    output = gliner.model(**inputs, span_idx=span_idx, span_mask=real)
+    output = model(**inputs, span_idx=span_idx, span_mask=real)
     real = real.view(len(lengths), words, width, 1)
     return output.logits.sigmoid().masked_fill(~real, -1.0)
 
@@ -123,12 +124,32 @@ def marker_ends(model: Any, words_embedding: Any, lengths: Any) -> Tuple[Any, An
     """
     real = torch.arange(words_embedding.shape[1], device=lengths.device) < lengths
     words = model.span_rep_layer.context_encoder(words_embedding, real)
-    head = model.span_rep_layer.span_rep_layer
-    first = head.out_project[0]
-    for_start, for_end = first.weight.chunk(2, dim=1)
-    starts = torch.nn.functional.linear(head.project_start(words).relu(), for_start)
-    ends = head.project_end(words).relu()
-    return starts, torch.nn.functional.linear(ends, for_end, first.bias)
+    # A model in reduced precision brings its own.
+    ends = getattr(model, "marker_ends", None) or MarkerEnds(
+        model.span_rep_layer.span_rep_layer
+    )
+    return ends(words)
+
+
+class MarkerEnds(torch.nn.Module):
+    """What `marker_ends` computes from the words.
+
+    head (SpanMarkerV0): The library's span layer.
+    """
+
+    def __init__(self, head: Any) -> None:
+        super().__init__()
+        self.head = head
+
+    def forward(self, words: Any) -> Tuple[Any, Any]:
+        """See `marker_ends`."""
+        first = self.head.out_project[0]
+        for_start, for_end = first.weight.chunk(2, dim=1)
+        starts = torch.nn.functional.linear(
+            self.head.project_start(words).relu(), for_start
+        )
+        ends = self.head.project_end(words).relu()
+        return starts, torch.nn.functional.linear(ends, for_end, first.bias)
 
 
 def span_grid(lengths: Any, widths: int) -> Tuple[Any, Any]:
