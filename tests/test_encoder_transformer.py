@@ -329,3 +329,43 @@ def test_settings_that_leave_no_room_are_refused():
     with pytest.raises(ValueError, match=r"pooling = 'max' .*first, mean"):
         build_transformer(pooling="max")
     assert build_transformer(window=67, context=32).attrs["window"] == 67
+
+
+# Faster training
+
+
+def step(shim_settings):
+    """RETURNS: a layer after one backward pass over the texts."""
+    model = build_transformer(**shim_settings)
+    model.initialize()
+    found, backprop = model.begin_update([NLP(text) for text in SHORT])
+    backprop([numpy.ones_like(x) for x in found])
+    return model.shims[0]._model.hf, found
+
+
+def test_frozen_embeddings_have_no_gradient():
+    hf, _ = step({"freeze_embeddings": True})
+    missing = [k for k, x in hf.named_parameters() if x.grad is None]
+    assert missing == ["embeddings.word_embeddings.weight"]
+    hf, _ = step({})
+    assert all(x.grad is not None for x in hf.parameters())
+
+
+def test_mixed_precision_learns_in_bfloat16_and_predicts_in_float32(rows):
+    hf, found = step({"mixed_precision": True})
+    assert {x.dtype for x in hf.parameters()} == {torch.float32}
+    assert {x.grad.dtype for x in hf.parameters()} == {torch.float32}
+    assert {x.dtype for x in found} == {numpy.dtype("float32")}
+    model = build_transformer(mixed_precision=True)
+    model.initialize()
+    docs = [NLP(text) for text in SHORT]
+    for mine, plain in zip(model.predict(docs), rows(docs), strict=True):
+        assert numpy.array_equal(mine, plain)
+    # bfloat16 has 8 bits of mantissa: other values than in float32, and near them.
+    model.shims[0]._model.train = lambda mode=True: model.shims[0]._model
+    model.shims[0]._model.training = True
+    trained, _ = model.begin_update(docs)
+    error = max(
+        float(numpy.abs(a - b).max()) for a, b in zip(trained, rows(docs), strict=True)
+    )
+    assert 1e-4 < error < 0.5

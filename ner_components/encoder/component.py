@@ -35,6 +35,8 @@ max_batch_items = 1024
 pooling = "first"
 precision = "float32"
 backend = null
+mixed_precision = false
+freeze_embeddings = false
 """
 
 DEFAULT_ENCODER_MODEL = Config().from_str(DEFAULT_MODEL)["model"]

@@ -48,6 +48,8 @@ def build_transformer(
     pooling: str = "first",
     precision: str = "float32",
     backend: Optional[str] = None,
+    mixed_precision: bool = False,
+    freeze_embeddings: bool = False,
 ) -> Model[List[Doc], List[Floats2d]]:
     """Build token vectors from any encoder that transformers' AutoModel can load. Its
     weights are named in `[initialize.components.NAME.pretrained]`.
@@ -63,10 +65,16 @@ def build_transformer(
         is saved, in float32.
     backend (Optional[str]): What computes it: "torch", "onnxruntime" (always for "int8",
         possible for "float32"), or the precision's own.
+    mixed_precision (bool): Learn with bfloat16 products where that is safe: faster where
+        the processor has them, much slower where not.
+    freeze_embeddings (bool): Leave the vectors of word pieces as they are: half of a
+        small encoder's weights, which then need no gradient and no optimizer.
     RETURNS (Model[List[Doc], List[Floats2d]]): Token vectors, (tokens, width).
     RAISES (ValueError): A setting is out of range.
     """
     shim = TransformerShim("AutoModel", make_precision(precision, backend))
+    shim.mixed_precision = mixed_precision
+    shim.freeze_embeddings = freeze_embeddings
     return _build("transformer", shim, window, context, max_batch_items, pooling)
 
 
@@ -293,6 +301,8 @@ class TransformerShim(PyTorchShim):
         self.precision = precision
         self.predictor: Any = None  # of a precision that is not plain
         self.graph: Optional[Dict[str, Any]] = None  # as it was saved
+        self.mixed_precision = False
+        self.freeze_embeddings = False
         self.pretrained: Optional[Pretrained] = None
         self.source: Optional[Dict[str, Any]] = None
         self.tokenizer: Any = None
@@ -488,7 +498,9 @@ class TransformerShim(PyTorchShim):
         self.tokenizer.encode_special_tokens = True
 
     def _set_model(self, model: Any) -> None:
-        self._model = Rows(model).to(get_torch_default_device()).eval()
+        model.get_input_embeddings().requires_grad_(not self.freeze_embeddings)
+        rows = Rows(model, self.mixed_precision)
+        self._model = rows.to(get_torch_default_device()).eval()
         self._forget_predictor()
 
     def __getstate__(self) -> Dict[str, Any]:
@@ -555,11 +567,13 @@ class Rows(torch.nn.Module):
     """A transformers model that returns one row per token.
 
     hf (PreTrainedModel): The model.
+    mixed_precision (bool): Whether to learn with bfloat16 products.
     """
 
-    def __init__(self, hf: Any) -> None:
+    def __init__(self, hf: Any, mixed_precision: bool = False) -> None:
         super().__init__()
         self.hf = hf
+        self.mixed_precision = mixed_precision
 
     def forward(
         self,
@@ -578,7 +592,9 @@ class Rows(torch.nn.Module):
         size (int): Number of tokens.
         RETURNS (torch.Tensor): (tokens, width).
         """
-        hidden = self.hf(input_ids=ids, attention_mask=mask, return_dict=True)[0]
-        picked = hidden.flatten(0, 1)[rows]
+        mixed = self.mixed_precision and self.training
+        with torch.autocast(ids.device.type, torch.bfloat16, enabled=mixed):
+            hidden = self.hf(input_ids=ids, attention_mask=mask, return_dict=True)[0]
+        picked = hidden.float().flatten(0, 1)[rows]
         empty = picked.new_zeros((size, picked.shape[1]))
         return empty.index_add(0, segments, picked * weights[:, None])
