@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 from corpora_report import write_report
-from corpora_train import CORPORA, ENCODER, ROOT, is_there, run
+from corpora_train import CORPORA, ENCODER, GLINER, ROOT, is_there, run
 from wasabi import msg
 
 app = typer.Typer(add_completion=False, help=__doc__, rich_markup_mode=None)
@@ -23,7 +23,9 @@ Config = Annotated[str, typer.Option(help="A file of configs/, without its endin
 
 
 def place(config: str) -> str:
-    return "corpora_f1" if config == ENCODER else f"corpora_f1_{config}"
+    return {ENCODER: "corpora_f1", GLINER: "corpora_f1_gliner"}.get(
+        config, f"corpora_f1_{config}"
+    )
 
 
 @app.command()

@@ -43,12 +43,13 @@ def score(corpus: Corpus, runs: list[dict[str, Any]]) -> dict[str, Any]:
         "model": corpus.model or corpus.name,
         "test": corpus.test,
         "epochs": runs[0]["epochs"],
+        "minutes": [x.get("minutes") for x in runs],
         "words": sum(map(len, golds)),
         "entities": sum(map(len, gold)),
         "micro_f": interval(evaluations, "micro_f").to_dict(),
         "macro_f": interval(evaluations, "macro_f").to_dict(),
         "label_f": {label: mean_f(evaluations, label) for label in labels},
-        # An encoder can't make a schema error; its spans lie on tokens by construction.
+        # What an encoder's spans can't have by construction; not counted for a GLiNER.
         "schema_error_rate": None,
     }
 

@@ -19,12 +19,13 @@ import spacy
 import srsly
 import typer
 from encoder_data import ROOT, data_folder
-from gliner_zero_shot_labels import HELD_OUT_LABELS, SETS, WORDS, Set
+from gliner_zero_shot_labels import GOLD, HELD_OUT_LABELS, SETS, WORDS, Set
 from spacy.cli.train import train
 from spacy.language import Language
 from spacy.tokens import Doc, DocBin, Span
 from wasabi import msg
 
+from ner_components.corpora.markup import read_markup
 from ner_components.schema import EntitySchema
 
 CONFIG = ROOT / "configs" / "gliner_train.cfg"
@@ -46,6 +47,8 @@ def read_docs(nlp: Language, name: str, split: str) -> list[Doc]:
 
     RETURNS (list[Doc]): Its sentences with their ids.
     """
+    if name == GOLD:
+        return read_gold(nlp, split)
     docs = []
     for row in srsly.read_gzip_jsonl(data_folder() / name / f"{split}.jsonl.gz"):
         doc = Doc(nlp.vocab, words=row["tokens"])
@@ -54,6 +57,24 @@ def read_docs(nlp: Language, name: str, split: str) -> list[Doc]:
         doc.user_data["id"] = row["doc"]
         docs.append(doc)
     return docs
+
+
+def read_gold(nlp: Language, split: str) -> list[Doc]:
+    """RETURNS (list[Doc]): Documents of the gold set, as `read_docs` gives a corpus."""
+    docs = []
+    for document in read_markup(ROOT / "corpus" / f"{split}.txt"):
+        doc = document.to_doc(nlp)[0]
+        ents = [
+            Span(doc, x.start, x.end, label=words_of(GOLD, x.label_) or "")
+            for x in doc.ents
+        ]
+        doc.ents = ents
+        docs.append(doc)
+    return docs
+
+
+def is_there(found: Set) -> bool:
+    return found.name == GOLD or (data_folder() / found.name).is_dir()
 
 
 def labels_of(docs: Iterable[Doc]) -> list[str]:
@@ -212,7 +233,7 @@ def main(
 ) -> None:
     """Train on the mix, score every test set."""
     nlp = spacy.blank("en")
-    present = [x for x in SETS if (data_folder() / x.name).is_dir()]
+    present = [x for x in SETS if is_there(x)]
     for missing in sorted({x.name for x in SETS} - {x.name for x in present}):
         msg.warn(f"{missing} is not there")
     samples = {x.name: test_docs(nlp, x, tests) for x in present if x.test}

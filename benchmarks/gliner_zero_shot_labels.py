@@ -19,6 +19,8 @@ class Set:
     weight: int = 1
 
 
+GOLD = "gold"  # in corpus/
+
 SETS = [
     Set("few_nerd", "dev", "test", weight=4),
     Set("bc5cdr", "train", "dev"),
@@ -34,6 +36,7 @@ SETS = [
     Set("crossner_ai", None, "test"),
     Set("crossner_literature", None, "test"),
     Set("crossner_science", None, "test"),
+    Set(GOLD, None, "test"),
 ]
 
 # Labels that the model never sees in training, although it sees their text.
@@ -59,6 +62,15 @@ WORDS: dict[str, str | None] = {
     "few_nerd.organization_other": None,
     "few_nerd.art_other": None,
     "few_nerd.product_other": None,
+    "gold.PERSON": "person",
+    "gold.ORG": "organization",
+    "gold.LOCATION": "location",
+    "gold.PRODUCT": "product",
+    "gold.STATUTE": "legislation",
+    "gold.DISEASE": "disease",
+    "gold.DRUG": "drug",
+    "gold.TICKER": "stock symbol",
+    "gold.MONEY": "money",
     "PER": "person",
     "ORG": "organization",
     "LOC": "location",

@@ -39,7 +39,6 @@ def figures() -> str:
         "corpora_f1": corpora,
         "corpora_f1_baseline": engines,
         "encoder_f1": accuracy,
-        "gliner_f1": gliner,
         "gliner_zero_shot": zero_shot,
         "speed-*": speed,
         "llm_throughput": throughput,
@@ -116,22 +115,28 @@ def compared() -> list[str]:
 
 
 def engines() -> list[str]:
-    encoder, baseline = read("corpora_f1"), read("corpora_f1_baseline")
-    gliner = {k: x["systems"]["fine_tuned"] for k, x in read("gliner_f1").items()}
+    names = ("corpora_f1", "corpora_f1_gliner", "corpora_f1_baseline")
+    reports = [read(name) for name in names]
     lines = [
-        "The same `ner_encoder` beside spaCy's own `ner` (`configs/baseline.cfg`, 2,000 steps, of which dev "
-        "chooses the best of ten: `python benchmarks/corpora_f1.py train --config baseline`) and `ner_gliner`, "
-        "fine-tuned (below); micro F1, 95% intervals, number of seeds:",
+        "The same `ner_encoder` beside `ner_gliner`, built on the same embedded encoder and trained for 600 steps on "
+        "each corpus alone (`python benchmarks/corpora_f1.py train --config gliner_train`; threshold 0.5; mixed "
+        "precision), and spaCy's own `ner` (`configs/baseline.cfg`, 2,000 steps, of which dev chooses the best of ten: "
+        "`--config baseline`); micro F1, 95% intervals, number of seeds, minutes of a GLiNER's training on a shared core:",
         "",
-        "| data | `ner_encoder` | interval | seeds | `ner_gliner` | interval | spaCy `ner` | interval | seeds |",
-        "|---|---:|---|---:|---:|---|---:|---|---:|",
+        "| data | `ner_encoder` | interval | seeds | `ner_gliner` | interval | seeds | minutes | spaCy `ner` | "
+        "interval | seeds |",
+        "|---|---:|---|---:|---:|---|---:|---:|---:|---|---:|",
     ]
-    for name, x in encoder.items():
-        if name not in baseline:
+    for name in reports[0]:
+        if not any(name in report for report in reports[1:]):
             continue
-        seeds = [len(y["micro_f"]["seeds"]) for y in (x, baseline[name])]
-        tuned = f1_cells(gliner[name]) if name in gliner else ["", ""]
-        cells = [name, *f1_cells(x), seeds[0], *tuned, *f1_cells(baseline[name]), seeds[1]]
+        cells: list[Any] = [name]
+        for kind, report in zip(names, reports, strict=True):
+            x = report.get(name)
+            cells += ["", "", ""] if x is None else [*f1_cells(x), len(x["micro_f"]["seeds"])]
+            if kind == "corpora_f1_gliner":
+                minutes = x and [y for y in x["minutes"] if y is not None]
+                cells.append(f"{sum(minutes) / len(minutes):.0f}" if minutes else "")
         lines.append(f"| {' | '.join(map(str, cells))} |")
     return [*lines, ""]
 
@@ -186,31 +191,6 @@ def accuracy() -> list[str]:
     return [*lines, ""]
 
 
-def gliner() -> list[str]:
-    trained = read("gliner_zero_shot")
-    settings, minutes = trained["settings"], round(trained["seconds"] / 60)
-    lines = [
-        f"`ner_gliner`, a GLiNER built on the embedded encoder: {settings['steps']} steps ({minutes} minutes "
-        f"on a shared core) on {settings['sentences']} sentences of other corpora with {len(trained['labels'])} "
-        "labels (`python benchmarks/gliner_zero_shot.py`; of these data only wnut17's training set is among "
-        "them), then fine-tuned on each training set, as long and with the seed of `ner_encoder` beside it "
-        "(`python benchmarks/gliner_f1.py`). This table is of a run before the head's random start was changed; "
-        "the next one is of the present start. Micro F1 on the test set, 95% intervals as above, threshold 0.5. It is "
-        "small and saw little; the authors of published checkpoints report 54 to 62 on CrossNER without fine-tuning, "
-        "the mean of its five sets.",
-        "",
-        "| data | before | interval | fine-tuned | interval | minutes | `ner_encoder` | interval |",
-        "|---|---:|---|---:|---|---:|---:|---|",
-    ]
-    for name, x in read("gliner_f1").items():
-        shown = [
-            f1_cells(x["systems"][y]) for y in ("zero_shot", "fine_tuned", "ner_encoder")
-        ]
-        cells = [name, *shown[0], *shown[1], round(x["seconds"] / 60), *shown[2]]
-        lines.append(f"| {' | '.join(map(str, cells))} |")
-    return [*lines, ""]
-
-
 def f1_cells(system: dict[str, Any]) -> list[str]:
     x = system["micro_f"]
     star = "" if x["reliable"] else " *"
@@ -218,9 +198,14 @@ def f1_cells(system: dict[str, Any]) -> list[str]:
 
 
 def zero_shot() -> list[str]:
+    trained = read("gliner_zero_shot")
+    settings, minutes = trained["settings"], round(trained["seconds"] / 60)
     lines = [
-        "A model trained in the same way with the present start, before fine-tuning, by whether it had seen a set's other sentences and the label's "
-        f"words in training (at most {ZERO_SHOT_SENTENCES} sentences of a test set):",
+        f"`ner_gliner` without training on a set: built on the embedded encoder, {settings['steps']} steps ({minutes} "
+        f"minutes on a shared core) on {settings['sentences']} sentences with {len(trained['labels'])} labels "
+        "(`python benchmarks/gliner_zero_shot.py`), by whether it had seen a set's other sentences and the label's words in "
+        f"training (at most {ZERO_SHOT_SENTENCES} sentences of a test set). It is small and saw little; the authors of "
+        "published checkpoints report 54 to 62 on CrossNER, the mean of its five sets:",
         "",
         "| data | set seen | labels | entities | micro F1 | interval | macro F1 |",
         "|---|---|---|---:|---:|---|---:|",
