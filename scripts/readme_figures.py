@@ -1,4 +1,5 @@
-"""Write the measured figures into the README, between its markers, from metrics/published.
+"""Write the measured figures into the README and docs/performance.md, between their markers,
+from metrics/published.
 
     python scripts/readme_figures.py [--check]
 
@@ -8,10 +9,12 @@ Nothing is typed in by hand: a test runs this with --check.
 import json
 import sys
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
+PERFORMANCE = ROOT / "docs" / "performance.md"
 PUBLISHED = ROOT / "metrics" / "published"
 START, END = "<!-- FIGURES START -->", "<!-- FIGURES END -->"
 # Of benchmarks/gliner_zero_shot.py.
@@ -20,15 +23,18 @@ NAMES = {"ours": "`ner_encoder`", "hf": "HF token classification", "spacy": "spa
 
 
 def main(check: bool) -> int:
-    """RETURNS (int): exit code: 1 if the README is not what the figures say."""
-    text = README.read_text(encoding="utf8")
-    before, rest = text.split(START)
-    after = rest.split(END)[1]
-    made = f"{before}{START}\n{figures()}\n{END}{after}"
-    if check:
-        return int(made != text)
-    README.write_text(made, encoding="utf8")
-    return 0
+    """RETURNS (int): exit code: 1 if a page is not what the figures say."""
+    stale = 0
+    for page, make in ((README, figures), (PERFORMANCE, performance)):
+        text = page.read_text(encoding="utf8")
+        before, rest = text.split(START)
+        after = rest.split(END)[1]
+        made = f"{before}{START}\n{make()}\n{END}{after}"
+        if check:
+            stale |= made != text
+        else:
+            page.write_text(made, encoding="utf8")
+    return int(stale)
 
 
 def figures() -> str:
@@ -49,6 +55,72 @@ def figures() -> str:
         if any(PUBLISHED.glob(f"{name}.json")):
             parts += section()
     return "\n".join(parts).rstrip()
+
+
+def performance() -> str:
+    """RETURNS (str): The figures of docs/performance.md, as Markdown."""
+    sections = {"precision": precision, "training_speed": training, "speed": measured}
+    parts = ["## Figures", ""]
+    for name, section in sections.items():
+        if any(PUBLISHED.glob(f"{name}*.json")):
+            parts += section()
+    return "\n".join(parts).rstrip()
+
+
+def precision() -> list[str]:
+    lines = [
+        "What less than float32 changes on test sets, with the models of `python benchmarks/corpora_f1.py train` (seed 1; "
+        "`python benchmarks/precision_f1.py`): entities of float32 that are found unchanged, those found besides, and the "
+        "change in micro F1 with its paired 95% interval by document. Unstable: of the entities in so many texts annotated one "
+        "by one, those that are not found, or others with them, when the texts are annotated in batches or in another order.",
+        "",
+        "| engine | data | setting | entities | unchanged | added | change of F1 | interval | unstable |",
+        "|---|---|---|---:|---:|---:|---:|---|---|",
+    ]
+    for name, engine in (
+        ("precision", "`ner_encoder`"),
+        ("precision_gliner", "`ner_gliner`"),
+    ):
+        if not (PUBLISHED / f"{name}.json").exists():
+            continue
+        report = read(name)
+        for x in report["rows"]:
+            near = report["neighbours"].get(x["setting"], {})
+            unstable = (
+                f"{near['unstable']} of {near['entities']} in {near['texts']}"
+                if near.get("corpus") == x["corpus"]
+                else ""
+            )
+            if x["setting"] == "float32":
+                continue
+            change = [x["change"][y] for y in ("value", "low", "high")]
+            cells = [engine, x["corpus"], x["setting"], x["entities"]]
+            cells += [f"{100 * x['unchanged']:.2f}%", x["added"], f"{100 * change[0]:+.2f}"]
+            cells += [" to ".join(f"{100 * y:+.2f}" for y in change[1:]), unstable]
+            lines.append(f"| {' | '.join(map(str, cells))} |")
+    return [*lines, ""]
+
+
+def training() -> list[str]:
+    report = read("training_speed")
+    lines = [
+        f"A training step of {report['sentences']} sentences of {report['dataset']}, one thread, beside a plain torch loop "
+        "with the same batches and padding (`python benchmarks/training_speed.py`; CPU seconds, medians of "
+        f"{report['rounds']} rounds in turn):",
+        "",
+        "| system | seconds | of the torch loop |",
+        "|---|---:|---:|",
+    ]
+    seconds = report["seconds_per_step"]
+    for name, values in seconds.items():
+        share = median(a / b for a, b in zip(values, seconds["torch loop"], strict=True))
+        lines.append(f"| {name} | {median(values):.3f} | {share:.2f} |")
+    return [*lines, ""]
+
+
+def measured() -> list[str]:
+    text = (PUBLISHED / "speed.md").read_text(encoding="utf8")
+    return [text.replace("\n## ", "\n### ")]
 
 
 def gold() -> list[str]:
@@ -133,7 +205,9 @@ def engines() -> list[str]:
         cells: list[Any] = [name]
         for kind, report in zip(names, reports, strict=True):
             x = report.get(name)
-            cells += ["", "", ""] if x is None else [*f1_cells(x), len(x["micro_f"]["seeds"])]
+            cells += (
+                ["", "", ""] if x is None else [*f1_cells(x), len(x["micro_f"]["seeds"])]
+            )
             if kind == "corpora_f1_gliner":
                 minutes = x and [y for y in x["minutes"] if y is not None]
                 cells.append(f"{sum(minutes) / len(minutes):.0f}" if minutes else "")

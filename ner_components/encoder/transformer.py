@@ -44,7 +44,7 @@ use_one_thread_after_fork()
 def build_transformer(
     window: int = 256,
     context: int = 32,
-    max_batch_items: int = 1024,
+    max_batch_items: int = 512,
     pooling: str = "first",
     precision: str = "float32",
     backend: Optional[str] = None,
@@ -59,7 +59,7 @@ def build_transformer(
     context (int): Least number of neighbouring pieces on each side of every piece, as
         far as the document has them.
     max_batch_items (int): Most pieces in one forward pass, padding counted in.
-        About 1,000 is fastest on a CPU; a GPU wants 16,384 or more.
+        256 to 1,024 are fastest on a CPU; a GPU wants 16,384 or more.
     pooling (str): A token takes the vector of its "first" piece, or the "mean" of all.
     precision (str): What it predicts in: "float32", "bfloat16" or "int8". It learns, and
         is saved, in float32.
@@ -84,7 +84,7 @@ def build_hf_token_classifier(
     scheme: str = "auto",
     window: int = 256,
     context: int = 32,
-    max_batch_items: int = 1024,
+    max_batch_items: int = 512,
     precision: str = "float32",
     backend: Optional[str] = None,
 ) -> Model[List[Doc], List[Floats2d]]:
