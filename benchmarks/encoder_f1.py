@@ -1,10 +1,9 @@
-"""F1 and speed of `ner_encoder` against plain Hugging Face token classification and against
+"""F1 of `ner_encoder` against plain Hugging Face token classification and against
 spaCy's `transformer` + `ner`: the same backbone, epochs and training schedule.
 
     python benchmarks/encoder_f1.py tune --dataset wnut17 --system hf
     python benchmarks/encoder_f1.py test --dataset wnut17 --system hf
     python benchmarks/encoder_f1.py report
-    python benchmarks/encoder_f1.py speed --dataset wnut17
 
 `tune` scores learning rates on the dev set. `test` trains at the best one with three seeds,
 and is the only stage that annotates the test set, once per run. Each finished run is a JSON
@@ -22,9 +21,8 @@ from typing import Annotated, Any
 
 import torch
 import typer
-from encoder_data import ROOT, Sentence, read_split
+from encoder_data import ROOT, Sentence
 from encoder_report import span_f1, write_report
-from encoder_speed import write_speed
 from encoder_systems import Settings, System, train_system
 
 app = typer.Typer(add_completion=False, help=__doc__, rich_markup_mode=None)
@@ -77,18 +75,6 @@ def evaluate(
 def report(output: OutputOption = OUTPUT) -> None:
     """Compare the finished test runs: report.md and report.json."""
     print(write_report(output, read_runs(output, "tune"), read_runs(output, "test")))
-
-
-@app.command()
-def speed(
-    dataset: DatasetOption,
-    output: OutputOption = OUTPUT,
-    rounds: Annotated[int, typer.Option(help="Timed rounds, after one warm-up.")] = 5,
-    limit: LimitOption = 0,
-) -> None:
-    """Words per second of the models that `test` saved: speed-DATASET.md and .json."""
-    sentences = read_split(dataset, "test")[: limit or None]
-    print(write_speed(output, dataset, models_folder(output) / dataset, sentences, rounds))
 
 
 def run(output: Path, stage: str, system: str, settings: Settings) -> None:

@@ -99,6 +99,7 @@ def main(
     rows: list[dict[str, Any]] = []
     neighbours: dict[str, dict[str, Any]] = {name: {} for name in SETTINGS}
     wanted = [x for x in CORPORA if x.name in corpora.split(",") and is_there(x)]
+    most = max(wanted, key=lambda x: len(read_split(x, "test")))
     for corpus in wanted:
         folder = ROOT / "training" / place(config) / corpus.name / "seed1" / "model-best"
         here = read_split(corpus, "test")
@@ -111,7 +112,7 @@ def main(
             annotated = [spans(x) for x in nlp.pipe(copies(nlp, here))]
             seconds = time.process_time() - start
             found[name] += annotated
-            if corpus.name == wanted[min(1, len(wanted) - 1)].name:
+            if corpus.name == most.name:
                 neighbours[name] = {"corpus": corpus.name, **count_unstable(nlp, here)}
             plain = found["float32"][-len(here) :]
             figures = score(here, plain, annotated)

@@ -11,8 +11,14 @@ from typing import Any
 import spacy
 import torch
 from encoder_data import join_sentences, read_split
-from encoder_speed import DOCUMENT_WORDS, load_runner
-from encoder_systems import SPACY_CONFIGS, HFSystem, Settings, SpacySystem
+from encoder_systems import (
+    MAX_PIECES,
+    PREDICT_BATCH,
+    SPACY_CONFIGS,
+    HFSystem,
+    Settings,
+    SpacySystem,
+)
 from spacy.language import Language
 from speed_measure import (
     SETTINGS,
@@ -24,7 +30,7 @@ from speed_measure import (
     measure,
     time_run,
 )
-from transformers import AutoModelForTokenClassification, AutoTokenizer
+from transformers import AutoModelForTokenClassification, AutoTokenizer, pipeline
 
 PEERS = ("raw", "hf", "spacy")
 SYSTEMS = (*PEERS, *SETTINGS)
@@ -33,6 +39,8 @@ LONG_SYSTEMS = ("raw", *SETTINGS)
 ROW_PIECES = 256  # most pieces in a row of the raw forward
 # Small ones too: on a CPU padding costs more than a batch saves.
 BATCH_SIZES = (4, 8, 16, 32, 64)
+DOCUMENT_WORDS = 300
+HF_STRIDE = 64  # word pieces that neighbouring windows of a long text share
 SHORT_WORDS = 6
 PROCESS_BATCH = 32  # documents that are handed to a process at a time
 
@@ -120,13 +128,26 @@ def load_system(name: str, models: Path) -> Callable[[list[str]], Run]:
         tokenizer = AutoTokenizer.from_pretrained(models / "hf")
         return lambda texts: make_raw_run(model, tokenizer, texts)
     if name == "hf":
-        _, annotate = load_runner(models / "hf")
+        annotate = load_hf(models / "hf")
         return lambda texts: lambda: annotate(texts)
     if name == "spacy":
         nlp = spacy.load(models / "spacy")
     else:
         nlp = load_ours(models, SETTINGS[name])
     return lambda texts: make_pipe_run(nlp, texts)
+
+
+def load_hf(folder: Path) -> Any:
+    """RETURNS (TokenClassificationPipeline): Hugging Face's own way from texts to spans."""
+    tokenizer = AutoTokenizer.from_pretrained(folder, model_max_length=MAX_PIECES)
+    return pipeline(
+        "token-classification",
+        model=str(folder),
+        tokenizer=tokenizer,
+        aggregation_strategy="simple",
+        stride=HF_STRIDE,
+        batch_size=PREDICT_BATCH,
+    )
 
 
 def make_pipe_run(nlp: Language, texts: list[str], **options: Any) -> Run:

@@ -27,8 +27,9 @@ OPSET = 17
 LEAST_WIDTH = 64
 # A channel that is so many times the median one outlies; at most so many do.
 OUTLYING, MOST_OUTLIERS = 3.0, 16
-# What GELU returns is at least this: nearly all of its range is above zero.
-GELU_LEAST = -0.17
+# What GELU returns, exact or approximated, is at least this: nearly all of its range is
+# above zero.
+GELU_LEAST = -0.1701
 CONSTANTS = {
     "ner_middle": numpy.uint8(128),
     "ner_zero": numpy.uint8(0),
@@ -137,7 +138,9 @@ def _survey(model: Any, names: Set[str], samples: List[Any]) -> Dict[str, _Chann
         channels = numpy.abs(rows).max(axis=0)
         largest = numpy.argsort(-channels)[:MOST_OUTLIERS]
         outliers = largest[channels[largest] > OUTLYING * numpy.median(channels)]
-        found[name] = _Channels(outliers, bool(rows.min() >= GELU_LEAST))
+        # Values that are small on both sides are none of GELU's.
+        is_gelu = bool(rows.min() >= GELU_LEAST and rows.max() >= 1.0)
+        found[name] = _Channels(outliers, is_gelu)
     return found
 
 

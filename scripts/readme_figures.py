@@ -46,7 +46,7 @@ def figures() -> str:
         "corpora_f1_baseline": engines,
         "encoder_f1": accuracy,
         "gliner_zero_shot": zero_shot,
-        "speed-*": speed,
+        "speed": speed,
         "llm_throughput": throughput,
         "import_time": imports,
     }
@@ -296,17 +296,32 @@ def zero_shot() -> list[str]:
 
 
 def speed() -> list[str]:
+    report = read("speed")
+    machine = report["machine"]
     lines = [
-        "Words per CPU second, one thread, interleaved in one process, as a ratio to spaCy's "
-        "`transformer` + `ner` (median and range of the rounds):",
+        "Words per CPU second from texts to entities, one thread, interleaved in one process, as a ratio to a peer with the "
+        "same weights (median and range of the rounds), "
+        f"on an {machine['processor']} with {' and '.join(machine['flags'])} "
+        "(`python benchmarks/speed.py`; [docs/performance.md](docs/performance.md) has the rest, and what less than "
+        "float32 costs):",
         "",
-        "| data | texts | `ner_encoder` | HF pipeline |",
-        "|---|---|---|---|",
+        "| engine | texts | setting | to the first peer | to the second |",
+        "|---|---|---|---|---|",
     ]
-    for path in sorted(PUBLISHED.glob("speed-*.json")):
-        for texts, systems in read(path.stem)["words_per_second"].items():
-            cells = [ratio(systems[name]) for name in ("ours", "hf")]
-            lines.append(f"| {path.stem[6:]} | {texts} | {' | '.join(cells)} |")
+    peers = {"encoder": ("spacy", "hf"), "gliner": ("gliner-spacy", "gliner batch")}
+    for part, names in peers.items():
+        for row in report[part]:
+            ratios = row.get("ratios", {})
+            if row["system"].startswith("ours") and names[1] in ratios:
+                setting = row["system"].removeprefix("ours").strip() or "float32"
+                cells = [ratio(ratios[x]) if x in ratios else "" for x in names]
+                cells = [f"`ner_{part}`", row["texts"], setting, *cells]
+                lines.append(f"| {' | '.join(cells)} |")
+    lines += [
+        "",
+        "The peers are spaCy's `transformer` + `ner` and Hugging Face's pipeline for `ner_encoder`, gliner-spacy and the "
+        "gliner library's batch call for `ner_gliner` (hidden size 512, spans of up to 12 words, 4 labels).",
+    ]
     return [*lines, ""]
 
 
@@ -350,7 +365,7 @@ def bounds(x: dict[str, Any]) -> str:
 
 
 def ratio(x: dict[str, Any]) -> str:
-    return f"{x['ratio']:.2f} ({x['ratio_min']:.2f} to {x['ratio_max']:.2f})"
+    return f"{x['median']:.2f} ({x['min']:.2f} to {x['max']:.2f})"
 
 
 if __name__ == "__main__":

@@ -143,6 +143,17 @@ def test_what_gelu_returns_is_given_all_256_codes():
     assert numpy.median(numpy.abs(found - expected)) < 1e-4
 
 
+def test_small_values_are_not_taken_for_those_of_gelu():
+    generator, weight, linear = make_linear()
+    sample = torch.from_numpy(generator.uniform(-0.1, 0.1, (4, 10, 96)).astype("float32"))
+    graph = make_graph(linear, [sample], Precision("int8", "onnxruntime"))
+    # Ten times as large as the samples, and below zero.
+    rows = -10 * sample.abs()
+    exact = (rows @ torch.from_numpy(weight)).numpy()
+    error = numpy.abs(OnnxModule(graph)(rows).numpy() - exact).max()
+    assert error < 0.02 * numpy.abs(exact).max()
+
+
 def test_a_row_does_not_depend_on_the_others():
     generator, _, linear = make_linear()
     rows = torch.from_numpy(generator.normal(size=(3, 7, 96)).astype("float32"))
