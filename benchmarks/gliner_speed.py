@@ -200,7 +200,7 @@ def main(
     label_counts: Annotated[str, typer.Option()] = "5,20,100,500",
     rounds: Annotated[int, typer.Option()] = 3,
     window: Annotated[int, typer.Option(help="Our window")] = 64,
-    budget: Annotated[int, typer.Option(help="Our max_batch_items")] = 1024,
+    budget: Annotated[int, typer.Option(help="Our max_batch_items")] = 512,
     output: Annotated[Path | None, typer.Option(help="Folder for JSON and table")] = None,
 ) -> None:
     """Measure, print the table, write JSON beside it."""

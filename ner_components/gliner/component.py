@@ -32,7 +32,7 @@ revision = null
 device = null
 dtype = "float32"
 window = 64
-max_batch_items = 1024
+max_batch_items = 512
 precision = "float32"
 backend = null
 """

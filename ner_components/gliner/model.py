@@ -50,7 +50,7 @@ def build_gliner(
     device: Optional[str] = None,
     dtype: str = "float32",
     window: int = 64,
-    max_batch_items: int = 1024,
+    max_batch_items: int = 512,
     precision: str = "float32",
     backend: Optional[str] = None,
 ) -> Model[Query, List[Found]]:
@@ -66,7 +66,7 @@ def build_gliner(
         the model was trained on. A longer sentence stays whole as far as the model can
         take it; windows overlap by more than the longest entity.
     max_batch_items (int): Most word pieces in one forward pass, prompt and padding
-        counted in. About 1,000 is fastest on a CPU; a GPU wants 16,384 or more.
+        counted in. 256 to 1,024 are fastest on a CPU; a GPU wants 16,384 or more.
     RETURNS (Model[Query, List[Found]]): Scored spans of each document.
     RAISES (ValueError): A setting is out of range.
     """
@@ -82,7 +82,7 @@ def build_gliner_from_encoder(
     device: Optional[str] = None,
     dtype: str = "float32",
     window: int = 64,
-    max_batch_items: int = 1024,
+    max_batch_items: int = 512,
     hidden_size: int = 256,
     max_width: int = 12,
     max_len: int = 384,
