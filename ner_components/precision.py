@@ -164,7 +164,8 @@ class OnnxModule(torch.nn.Module):
         super().__init__()
         self.graph = graph
         self.lock = Lock()
-        # By process: the threads of a session don't live on in a forked worker.
+        # By process: the threads of a session don't live on in a forked worker, which would
+        # wait for them for ever if it used the session or let it go.
         self._sessions: Dict[int, Any] = {}
         self._session()
 
@@ -187,7 +188,7 @@ class OnnxModule(torch.nn.Module):
         if process not in self._sessions:
             with self.lock:
                 if process not in self._sessions:
-                    self._sessions = {process: _make_session(self.graph)}
+                    self._sessions[process] = _make_session(self.graph)
         return self._sessions[process]
 
     def __getstate__(self) -> Dict[str, Any]:

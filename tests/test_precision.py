@@ -293,6 +293,9 @@ def test_training_goes_on_in_float32(trained_transformer):
 
 @pytest.mark.parametrize("name", ["bfloat16", "int8"])
 def test_processes_and_threads(trained_transformer, name):
+    """With a session of two threads, which a forked worker has not."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
     nlp = load(trained_transformer, name)
     expected = gold_entities()
     assert entities(nlp.pipe(TEXTS)) == expected
@@ -300,6 +303,7 @@ def test_processes_and_threads(trained_transformer, name):
     with ThreadPoolExecutor(4) as pool:
         for found in pool.map(lambda _: entities(nlp.pipe(TEXTS)), range(8)):
             assert found == expected
+    torch.set_num_threads(threads)
 
 
 def test_a_graph_is_pickled_without_its_session(trained_transformer):
