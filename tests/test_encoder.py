@@ -399,6 +399,10 @@ def test_a_folder_is_named_in_initialize_only(tmp_path):
         "context",
         "max_batch_items",
         "pooling",
+        "precision",
+        "backend",
+        "mixed_precision",
+        "freeze_embeddings",
     }
     # The source may be gone.
     before = ner.tag_scores([nlp.make_doc(TEXTS[0])])[0]
