@@ -208,12 +208,17 @@ def labels_of(corpus: Corpus) -> list[dict[str, Any]]:
     return [{"name": x, "aliases": [words[x] or "miscellaneous entity"]} for x in names]
 
 
+def bare_docs(nlp: Language, golds: Iterable[Doc]) -> list[Doc]:
+    """RETURNS (list): the documents, tokens as they have them, without annotation."""
+    return [
+        Doc(nlp.vocab, [t.text for t in x], [bool(t.whitespace_) for t in x]) for x in golds
+    ]
+
+
 def annotate(nlp: Language, golds: Iterable[Doc]) -> list[list[list[object]]]:
     """RETURNS (list): of each document, its entities as [first token, one past the last,
     label, score]."""
-    docs = [
-        Doc(nlp.vocab, [t.text for t in x], [bool(t.whitespace_) for t in x]) for x in golds
-    ]
+    docs = bare_docs(nlp, golds)
     return [
         [[ent.start, ent.end, ent.label_, ent._.ner_score] for ent in doc.ents]
         for doc in nlp.pipe(docs)

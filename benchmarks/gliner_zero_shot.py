@@ -61,14 +61,12 @@ def read_docs(nlp: Language, name: str, split: str) -> list[Doc]:
 
 def read_gold(nlp: Language, split: str) -> list[Doc]:
     """RETURNS (list[Doc]): Documents of the gold set, as `read_docs` gives a corpus."""
+    labels = srsly.read_json(ROOT / "corpus" / "schema.json")["labels"]
+    words = {x["name"]: x["aliases"][0] for x in labels}
     docs = []
     for document in read_markup(ROOT / "corpus" / f"{split}.txt"):
         doc = document.to_doc(nlp)[0]
-        ents = [
-            Span(doc, x.start, x.end, label=words_of(GOLD, x.label_) or "")
-            for x in doc.ents
-        ]
-        doc.ents = ents
+        doc.ents = [Span(doc, x.start, x.end, label=words[x.label_]) for x in doc.ents]
         docs.append(doc)
     return docs
 

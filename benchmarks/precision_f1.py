@@ -10,7 +10,6 @@ what is found in a text must not depend on the texts beside it.
 
 import json
 import platform
-import random
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -19,23 +18,21 @@ from typing import Annotated, Any
 import spacy
 import typer
 from corpora_f1 import place
-from corpora_train import CORPORA, ENCODER, ROOT, is_there, read_split
+from corpora_train import CORPORA, ENCODER, ROOT, bare_docs, is_there, read_split
 from spacy.tokens import Doc
 from wasabi import msg
 
-from ner_components.cli.optimize import find_settings
+from ner_components.cli.optimize import count_unstable, find_entities, find_settings
 from ner_components.evaluation.metrics import evaluate_spans
 from ner_components.evaluation.statistics import compare
-from ner_components.precision import processor_flags
+from ner_components.precision import FEATURES, processor_flags
 
 NAMES = "gold,wnut17,btc,bc5cdr,fin_sec"
 SETTINGS: dict[str, dict[str, Any]] = {
     "float32": {},
     "onnxruntime": {"backend": "onnxruntime"},
-    "bfloat16": {"precision": "bfloat16"},
-    "int8": {"precision": "int8"},
+    **{name: {"precision": name} for name in FEATURES},
 }
-NEIGHBOURS = 2000  # texts
 Entity = tuple[int, int, str]
 
 
@@ -45,31 +42,8 @@ def load(folder: Path, settings: dict[str, Any]) -> Any:
     return spacy.load(folder, config={f"{path}.{k}": v for k, v in settings.items()})
 
 
-def copies(nlp: Any, golds: list[Doc]) -> list[Doc]:
-    """RETURNS (list): the documents without annotation."""
-    return [
-        Doc(nlp.vocab, [t.text for t in x], [bool(t.whitespace_) for t in x]) for x in golds
-    ]
-
-
 def spans(doc: Doc) -> list[Entity]:
     return [(ent.start, ent.end, ent.label_) for ent in doc.ents]
-
-
-def count_unstable(nlp: Any, golds: list[Doc]) -> dict[str, int]:
-    """RETURNS (dict): how many texts and entities, and how many entities are not found, or
-    are found beside them, when the texts are annotated together or in another order."""
-    few = golds[:NEIGHBOURS]
-    order = random.Random(0).sample(range(len(few)), len(few))
-    alone = [spans(nlp(x)) for x in copies(nlp, few)]
-    together = [spans(x) for x in nlp.pipe(copies(nlp, few))]
-    mixed = [spans(x) for x in nlp.pipe(copies(nlp, [few[i] for i in order]))]
-    shuffled = dict(zip(order, mixed, strict=True))
-    unstable = sum(
-        len((set(x) ^ set(y)) | (set(x) ^ set(shuffled[i])))
-        for i, (x, y) in enumerate(zip(alone, together, strict=True))
-    )
-    return {"texts": len(few), "entities": sum(map(len, alone)), "unstable": unstable}
 
 
 def score(golds: list[Doc], plain: list[list[Entity]], found: list[list[Entity]]) -> dict:
@@ -109,11 +83,15 @@ def main(
         for name, settings in SETTINGS.items():
             nlp = load(folder, settings)
             start = time.process_time()
-            annotated = [spans(x) for x in nlp.pipe(copies(nlp, here))]
+            docs = list(nlp.pipe(bare_docs(nlp, here)))
             seconds = time.process_time() - start
+            annotated = [spans(x) for x in docs]
             found[name] += annotated
             if corpus.name == most.name:
-                neighbours[name] = {"corpus": corpus.name, **count_unstable(nlp, here)}
+                counts = count_unstable(nlp, bare_docs(nlp, here), find_entities(docs))
+                names = ("texts", "entities", "unstable")
+                neighbours[name] = dict(zip(names, counts, strict=True))
+                neighbours[name]["corpus"] = corpus.name
             plain = found["float32"][-len(here) :]
             figures = score(here, plain, annotated)
             rows.append({"corpus": corpus.name, "setting": name, **figures})
@@ -125,9 +103,7 @@ def main(
     report = {
         "config": config,
         "processor": platform.processor() or platform.machine(),
-        "flags": sorted(
-            processor_flags() & {"avx512_vnni", "avx_vnni", "avx512_bf16", "amx_bf16"}
-        ),
+        "flags": sorted(processor_flags() & {y for x in FEATURES.values() for y in x}),
         "versions": {x: version(x) for x in ("torch", "onnxruntime", "spacy")},
         "rows": rows,
         "neighbours": neighbours,

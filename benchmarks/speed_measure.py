@@ -10,16 +10,11 @@ from typing import Any
 import torch
 
 from ner_components import __version__
+from ner_components.precision import FEATURES, processor_flags, processor_name
 
 ROOT = Path(__file__).resolve().parent.parent
-CPUINFO = Path("/proc/cpuinfo")
 PACKAGES = ("torch", "onnxruntime", "spacy", "transformers", "gliner", "gliner-spacy")
 FLAGS = ("avx512_vnni", "avx_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
-# For each precision the features of a processor, any of which makes it fast.
-FEATURES = {
-    "bfloat16": ("avx512_bf16", "amx_bf16"),
-    "int8": ("avx512_vnni", "avx_vnni"),
-}
 # Ours in each setting: what is added to the model block.
 SETTINGS: dict[str, dict[str, str]] = {
     "ours": {},
@@ -35,9 +30,9 @@ Row = dict[str, Any]
 def describe_machine(threads: int) -> dict[str, Any]:
     """RETURNS (dict): what the rows are measured on: processor, its features, versions of
     the packages ("-" for those that are not installed) and threads."""
-    name, flags = read_cpuinfo()
+    flags = processor_flags()
     return {
-        "processor": name,
+        "processor": processor_name(),
         "flags": [x for x in FLAGS if x in flags],
         "versions": {
             "ner_components": __version__,
@@ -45,16 +40,6 @@ def describe_machine(threads: int) -> dict[str, Any]:
         },
         "threads": threads,
     }
-
-
-def read_cpuinfo() -> tuple[str, set[str]]:
-    """RETURNS (tuple): the processor's name and its flags, in Linux's words; "unknown" and
-    no flags elsewhere."""
-    lines = CPUINFO.read_text(encoding="utf8").splitlines() if CPUINFO.is_file() else []
-    pairs = [line.split(":", 1) for line in lines if ":" in line]
-    # All cores are alike.
-    found = {key.strip(): value.strip() for key, value in reversed(pairs)}
-    return found.get("model name", "unknown"), set(found.get("flags", "").split())
 
 
 def version_of(package: str) -> str:
@@ -71,8 +56,7 @@ def describe_feature(system: str) -> str:
     names = FEATURES.get(SETTINGS.get(system, {}).get("precision", ""), ())
     if not names:
         return ""
-    _, flags = read_cpuinfo()
-    return f"{' or '.join(names)}: {'yes' if flags & set(names) else 'no'}"
+    return f"{' or '.join(names)}: {'yes' if processor_flags() & set(names) else 'no'}"
 
 
 def count_words(texts: Iterable[str]) -> int:

@@ -24,7 +24,8 @@ from spacy.training import Example
 from thinc.api import Adam
 from transformers import AutoModelForTokenClassification
 
-from ner_components.precision import processor_flags
+from ner_components.encoder.transformer import _make_plan
+from ner_components.precision import FEATURES, processor_flags
 
 SENTENCES = 32  # of a step
 DATASET = "wnut17"
@@ -47,7 +48,11 @@ def make_ours(settings: dict[str, Any], examples: list[Example]) -> Step:
     nlp.add_pipe("ner_encoder", name="ner", config={"model": model})
     optimizer = Adam(1e-5, grad_clip=1.0, L2=0.01, L2_is_weight_decay=True)
     nlp.initialize(lambda: examples, sgd=optimizer)
-    return lambda batch: nlp.update(batch, sgd=optimizer, drop=0.0) and None
+
+    def step(batch: list[Example]) -> None:
+        nlp.update(batch, sgd=optimizer, drop=0.0)
+
+    return step
 
 
 def make_plain(nlp: Any, examples: list[Example], fused: bool) -> Step:
@@ -61,8 +66,6 @@ def make_plain(nlp: Any, examples: list[Example], fused: bool) -> Step:
     optimizer = torch.optim.AdamW(hf.parameters(), lr=1e-5, weight_decay=0.01, fused=fused)
 
     def step(batch: list[Example]) -> None:
-        from ner_components.encoder.transformer import _make_plan
-
         docs = [eg.predicted for eg in batch]
         gold = torch.cat([torch.from_numpy(ner._gold_tags(eg)) for eg in batch])
         for part in _make_plan(ner.model.get_ref("tok2vec"), shim, docs):
@@ -109,7 +112,7 @@ def main(
         "steps": steps,
         "rounds": rounds,
         "processor": platform.processor() or platform.machine(),
-        "bfloat16": bool(processor_flags() & {"avx512_bf16", "amx_bf16"}),
+        "bfloat16": bool(processor_flags() & set(FEATURES["bfloat16"])),
         "versions": {x: version(x) for x in ("torch", "spacy", "thinc", "transformers")},
         "seconds_per_step": seconds,
     }

@@ -24,6 +24,11 @@ BACKENDS = {
     "bfloat16": ("torch",),
     "int8": ("onnxruntime",),
 }
+# For each precision the features of a processor, any of which makes it fast.
+FEATURES = {
+    "bfloat16": ("avx512_bf16", "amx_bf16"),
+    "int8": ("avx512_vnni", "avx_vnni"),
+}
 CPUINFO = Path("/proc/cpuinfo")
 
 
@@ -234,8 +239,7 @@ def _make_session(graph: bytes) -> Any:
 def warn_of_processor(precision: Precision) -> None:
     """Warn where the processor lacks what makes a precision fast. Elsewhere than on x86
     under Linux nobody knows."""
-    wanted = {"bfloat16": ("avx512_bf16", "amx_bf16"), "int8": ("avx512_vnni", "avx_vnni")}
-    names = wanted.get(precision.name, ())
+    names = FEATURES.get(precision.name, ())
     flags = processor_flags()
     if names and flags and not flags & set(names):
         features = " or ".join(names)
@@ -245,9 +249,16 @@ def warn_of_processor(precision: Precision) -> None:
 def processor_flags() -> set[str]:
     """RETURNS (set[str]): What the processor can do, in Linux's words; empty where that
     can't be found out."""
-    if not CPUINFO.is_file():
-        return set()
-    for line in CPUINFO.read_text(encoding="utf8").splitlines():
-        if line.startswith("flags"):
-            return set(line.split(":", 1)[1].split())
-    return set()
+    return set(_read_cpuinfo("flags").split())
+
+
+def processor_name() -> str:
+    """RETURNS (str): The processor's name, "unknown" where that can't be found out."""
+    return _read_cpuinfo("model name") or "unknown"
+
+
+def _read_cpuinfo(key: str) -> str:
+    # All cores are alike.
+    lines = CPUINFO.read_text(encoding="utf8").splitlines() if CPUINFO.is_file() else []
+    found = (line.split(":", 1)[1].strip() for line in lines if line.startswith(key))
+    return next(found, "")

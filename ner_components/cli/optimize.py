@@ -3,7 +3,18 @@
 import random
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Dict, List, Optional, Sequence, Set, Tuple
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Dict,
+    Iterable,
+    List,
+    Optional,
+    Sequence,
+    Set,
+    Tuple,
+)
 
 import typer
 from wasabi import msg
@@ -13,6 +24,7 @@ from .calibrate import annotate
 
 if TYPE_CHECKING:
     from spacy.language import Language
+    from spacy.tokens import Doc
 
     from ..evaluation.results import Evaluation
 
@@ -219,13 +231,8 @@ def _compare(
     before, after = (
         evaluate(x, spans_key=pipe.cfg["spans_key"], can_err=pipe.can_err) for x in scored
     )
-    old, new = (_entities(eg.predicted for eg in x) for x in scored)
-    some = [eg.predicted for eg in examples][:MOST_TEXTS]
-    alone = _entities(pipe(doc.copy()) for doc in some)
-    order = random.Random(0).sample(range(len(some)), len(some))
-    mixed = _entities(pipe.pipe(some[i].copy() for i in order))
-    shuffled = [mixed[order.index(i)] for i in range(len(some))]
-    ways = zip(alone, new[: len(some)], shuffled, strict=True)
+    old, new = (find_entities(eg.predicted for eg in x) for x in scored)
+    texts, entities, unstable = count_unstable(pipe, [eg.predicted for eg in examples], new)
     return Optimized(
         name,
         before,
@@ -233,13 +240,37 @@ def _compare(
         kept=sum(len(x & y) for x, y in zip(old, new, strict=True)),
         lost=sum(len(x - y) for x, y in zip(old, new, strict=True)),
         added=sum(len(y - x) for x, y in zip(old, new, strict=True)),
-        texts=len(some),
-        entities=sum(map(len, alone)),
-        unstable=sum(len((x ^ y) | (x ^ z)) for x, y, z in ways),
+        texts=texts,
+        entities=entities,
+        unstable=unstable,
     )
 
 
-def _entities(docs: Any) -> Entities:
+def count_unstable(
+    pipe: Any, docs: "Sequence[Doc]", together: Entities
+) -> Tuple[int, int, int]:
+    """Count the entities that depend on what is annotated beside a text.
+
+    pipe (Union[NerPipe, Language]): What annotates documents, alone and in a stream.
+    docs (Sequence[Doc]): The documents as it gets them; the first 2,000 are taken.
+    together (Entities): What it found in all of them, in one stream in their order.
+    RETURNS (Tuple[int, int, int]): Documents; entities in them, each annotated alone;
+        those that are not found, or are found besides, together or in another order.
+    """
+    some = docs[:MOST_TEXTS]
+    alone = find_entities(pipe(doc.copy()) for doc in some)
+    order = random.Random(0).sample(range(len(some)), len(some))
+    mixed = find_entities(pipe.pipe(some[i].copy() for i in order))
+    shuffled = dict(zip(order, mixed, strict=True))
+    unstable = sum(
+        len((x ^ y) | (x ^ shuffled[i]))
+        for i, (x, y) in enumerate(zip(alone, together[: len(some)], strict=True))
+    )
+    return len(some), sum(map(len, alone)), unstable
+
+
+def find_entities(docs: "Iterable[Doc]") -> Entities:
+    """RETURNS (Entities): Of each document its entities as start, end, label."""
     return [{(x.start_char, x.end_char, x.label_) for x in doc.ents} for doc in docs]
 
 

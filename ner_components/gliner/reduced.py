@@ -53,18 +53,22 @@ def reduce_gliner(model: Any, precision: Precision, graphs: Graphs) -> Tuple[Any
         raise ValueError(Errors.N062.format(kind=kind, problem=problem))
     layer.bert_layer.model = reduce_encoder(encoder, precision, graphs.get("encoder"))
     made: Graphs = {"encoder": layer.bert_layer.model.graph}
-    with torch.no_grad():
-        rows = encoder(*make_samples(encoder))[0]
-        projected = layer.projection(rows) if has_projection else rows
-
-    def graph_of(part: str, module: Any, sample: Any) -> Any:
-        made[part] = graphs.get(part) or make_graph(module, [sample], precision)
-        return OnnxModule(made[part])
-
-    if has_projection:
-        layer.projection = graph_of("projection", layer.projection, rows)
+    parts = {"projection": layer.projection} if has_projection else {}
     if head is not None:
-        reduced.marker_ends = graph_of("ends", head, projected)
+        parts["ends"] = head
+    if parts.keys() <= graphs.keys():
+        made |= {part: graphs[part] for part in parts}
+    else:
+        # Each part is shown what the one before it makes of samples.
+        with torch.no_grad():
+            rows = encoder(*make_samples(encoder))[0]
+            for part, module in parts.items():
+                made[part] = make_graph(module, [rows], precision)
+                rows = module(rows)
+    if has_projection:
+        layer.projection = OnnxModule(made["projection"])
+    if head is not None:
+        reduced.marker_ends = OnnxModule(made["ends"])
     return reduced, made
 
 
