@@ -119,7 +119,14 @@ def hold_out(docs: list[Doc]) -> tuple[list[Doc], list[Doc]]:
     return rest, [doc for i, doc in pairs if i in held_out]
 
 
-def run(corpus: Corpus, config: str, seed: int, output: Path, models: Path) -> None:
+def run(
+    corpus: Corpus,
+    config: str,
+    seed: int,
+    output: Path,
+    models: Path,
+    settings: dict[str, Any] | None = None,
+) -> None:
     """Train on a corpus and annotate its test set, unless that is done already.
 
     corpus (Corpus): The corpus.
@@ -127,6 +134,7 @@ def run(corpus: Corpus, config: str, seed: int, output: Path, models: Path) -> N
     seed (int): Of the training.
     output (Path): Folder of finished runs, a file for each.
     models (Path): Folder of data and models, not kept in git.
+    settings (Optional[dict[str, Any]]): More overrides of the config.
     """
     path = output / corpus.name / f"seed{seed}.json.gz"
     if path.exists():
@@ -135,7 +143,7 @@ def run(corpus: Corpus, config: str, seed: int, output: Path, models: Path) -> N
     source = next(x for x in CORPORA if x.name == (corpus.model or corpus.name))
     folder = models / source.name / f"seed{seed}"
     if not folder.exists():
-        train_model(source, config, seed, folder)
+        train_model(source, config, seed, folder, settings)
     nlp = spacy.load(folder / "model-best")
     found = annotate(nlp, read_split(corpus, "test"))
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -145,9 +153,16 @@ def run(corpus: Corpus, config: str, seed: int, output: Path, models: Path) -> N
     msg.good(f"{path}: {sum(map(len, found))} entities in {len(found)} documents")
 
 
-def train_model(corpus: Corpus, config: str, seed: int, folder: Path) -> None:
+def train_model(
+    corpus: Corpus,
+    config: str,
+    seed: int,
+    folder: Path,
+    settings: dict[str, Any] | None = None,
+) -> None:
     """Train with a shipped config; only data, labels, language and seed differ, and the
-    length of the training: the encoder's as `CORPORA` says, GLiNER's is `GLINER_STEPS`."""
+    length of the training: the encoder's as `CORPORA` says, GLiNER's is `GLINER_STEPS`.
+    `settings` are more overrides."""
     unfinished = folder.with_name(f"{folder.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
@@ -161,6 +176,7 @@ def train_model(corpus: Corpus, config: str, seed: int, folder: Path) -> None:
         "paths.dev": str(unfinished / "dev.spacy"),
         "nlp.lang": corpus.lang,
         "system.seed": seed,
+        **(settings or {}),
     }
     if config == ENCODER:
         overrides |= train_encoder_as(corpus, words)

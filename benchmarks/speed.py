@@ -21,6 +21,7 @@ is in the table of the time outside the forward.
 
 import json
 import os
+import sys
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -183,7 +184,7 @@ def main(
     / "speed",
     output: Annotated[Path | None, typer.Option(help="Folder for JSON and tables")] = None,
 ) -> None:
-    """Measure, print the tables, write both files."""
+    """Measure, write both files after each part, print the tables."""
     parts = split(only)
     unknown = sorted(set(parts) - set(PARTS))
     if unknown:
@@ -191,7 +192,11 @@ def main(
     torch.set_num_threads(threads)
     os.environ["OMP_NUM_THREADS"] = str(threads)  # for the processes of their own
     speed_encoder.make_models(models)
-    results: dict[str, Any] = {"machine": describe_machine(threads), "rounds": rounds}
+    results: dict[str, Any] = {
+        "machine": describe_machine(threads),
+        "rounds": rounds,
+        "command": f"python {' '.join(['benchmarks/speed.py', *sys.argv[1:]])}",
+    }
     few = speed_encoder.take_words("wnut17", max(1, words // LABELS_SHARE))
     measures = {
         "systems": lambda: measure_systems(
@@ -218,14 +223,13 @@ def main(
     }
     for part in parts:
         results.update(measures[part]())
-    results["bars"] = judge(results)
-    tables = render(results)
-    print(tables)
-    if output is not None:
-        stamp(results)
-        output.mkdir(parents=True, exist_ok=True)
-        (output / "speed.json").write_text(json.dumps(results, indent=2) + "\n")
-        (output / "speed.md").write_text(tables)
+        results["bars"] = judge(results)
+        if output is not None:  # after each part: a run that is stopped has what it did
+            stamp(results)
+            output.mkdir(parents=True, exist_ok=True)
+            (output / "speed.json").write_text(json.dumps(results, indent=2) + "\n")
+            (output / "speed.md").write_text(render(results))
+    print(render(results))
 
 
 def numbers(text: str) -> list[int]:

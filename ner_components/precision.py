@@ -8,7 +8,7 @@ import os
 import warnings
 from pathlib import Path
 from threading import Lock
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from .errors import Errors, Warnings
 
@@ -30,6 +30,8 @@ FEATURES = {
     "int8": ("avx512_vnni", "avx_vnni"),
 }
 CPUINFO = Path("/proc/cpuinfo")
+# ONNX graphs of one precision, by the part of the model that each computes.
+Graphs = Dict[str, bytes]
 
 
 class Precision(NamedTuple):
@@ -71,6 +73,53 @@ def make_precision(precision: str, backend: Optional[str] = None) -> Precision:
                 )
             )
     return Precision(precision, backend or BACKENDS[precision][0])
+
+
+class Predictor:
+    """What predicts in place of a model that is not plain: made when it is first needed,
+    kept until the weights change, and saved as its graphs.
+
+    precision (Precision): What it computes in.
+    """
+
+    def __init__(self, precision: Precision) -> None:
+        self.precision = precision
+        self.module: Any = None
+        self.graphs: Graphs = {}
+        self.lock = Lock()
+
+    def get(self, make: Callable[[Graphs], Tuple[Any, Graphs]]) -> Any:
+        """Make it, unless that is done.
+
+        make (Callable[[Graphs], Tuple[Any, Graphs]]): Makes it and its graphs, of those
+            that there are from an earlier time.
+        RETURNS (torch.nn.Module): It.
+        """
+        if self.module is None:
+            with self.lock:
+                if self.module is None:
+                    self.module, self.graphs = make(self.graphs)
+        return self.module
+
+    def forget(self) -> None:
+        """The weights are other ones now."""
+        self.module, self.graphs = None, {}
+
+    def to_message(self) -> Dict[str, Any]:
+        """RETURNS (Dict[str, Any]): What `from_message` reads."""
+        return {"precision": list(self.precision), "graphs": self.graphs}
+
+    def from_message(self, message: Dict[str, Any]) -> None:
+        """Take the graphs of a saved pipeline; those of another precision are of no use."""
+        fits = message.get("precision") == list(self.precision)
+        self.graphs = message["graphs"] if fits else {}
+
+    def __getstate__(self) -> Dict[str, Any]:
+        return {k: v for k, v in self.__dict__.items() if k != "lock"}
+
+    def __setstate__(self, state: Dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.lock = Lock()
 
 
 def reduce_encoder(encoder: Any, precision: Precision, graph: Optional[bytes]) -> Any:

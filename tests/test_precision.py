@@ -243,7 +243,8 @@ def test_the_encoder_survives_saving(
     monkeypatch.delitem(sys.modules, "ner_components.onnx_graph", raising=False)
     monkeypatch.setitem(sys.modules, "onnx", None)
     nlp = spacy.load(tmp_path / "model")
-    assert nlp.get_pipe("ner").model.get_ref("tok2vec").shims[0].precision.name == name
+    shim = nlp.get_pipe("ner").model.get_ref("tok2vec").shims[0]
+    assert shim.predictor.precision.name == name
     assert entities(nlp.pipe(TEXTS)) == gold_entities()
     # The weights are as they were, and so is what they find.
     back = load(tmp_path / "model", "float32")
@@ -285,7 +286,7 @@ def test_training_goes_on_in_float32(trained_transformer):
     optimizer = nlp.resume_training()
     nlp.update(examples, sgd=optimizer, drop=0.0)
     shim = ner.model.get_ref("tok2vec").shims[0]
-    assert shim.predictor is None
+    assert shim.predictor.module is None
     assert {x.dtype for x in shim._model.parameters()} == {torch.float32}
     # What predicts is made of the new weights.
     assert numpy.abs(ner.tag_scores(docs)[0] - before).max() > 0.01
@@ -309,7 +310,7 @@ def test_processes_and_threads(trained_transformer, name):
 def test_a_graph_is_pickled_without_its_session(trained_transformer):
     nlp = load(trained_transformer, "int8")
     nlp(TEXTS[0])
-    module = nlp.get_pipe("ner").model.get_ref("tok2vec").shims[0].predictor.hf
+    module = nlp.get_pipe("ner").model.get_ref("tok2vec").shims[0].predictor.module.hf
     again = pickle.loads(pickle.dumps(module))
     ids = torch.ones((1, 4), dtype=torch.int64)
     assert torch.equal(again(ids, ids)[0], module(ids, ids)[0])
@@ -353,9 +354,9 @@ def test_gliner_finds_the_same(trained_gliner, tmp_path, name, backend):
     scores = [[x._.ner_score for x in doc.ents] for doc in docs]
     found = [[x._.ner_score for x in doc.ents] for doc in again.pipe(TEXTS)]
     assert found == scores
-    graphs = again.get_pipe("ner").model.shims[0].graphs
+    graphs = again.get_pipe("ner").model.shims[0].predictor.graphs
     parts = {"encoder", "projection", "ends"} if name != "bfloat16" else set()
-    assert set(graphs.get("graphs", {})) == parts
+    assert set(graphs) == parts
     back = load(tmp_path / "model", "float32", None, "components.ner.model")
     assert entities(back.pipe(TEXTS)) == gold_entities()
 
@@ -364,11 +365,11 @@ def test_gliner_learns_in_float32(trained_gliner):
     nlp = load(trained_gliner, "int8", None, "components.ner.model")
     shim = nlp.get_pipe("ner").model.shims[0]
     list(nlp.pipe(TEXTS))
-    old = shim.predictor
+    old = shim.predictor.module
     nlp.update(make_examples(nlp), sgd=nlp.resume_training())
-    assert shim.predictor is None
+    assert shim.predictor.module is None
     list(nlp.pipe(TEXTS))
-    assert shim.predictor is not old
+    assert shim.predictor.module is not old
 
 
 # The command

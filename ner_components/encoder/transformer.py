@@ -21,7 +21,7 @@ from thinc.api import ArgsKwargs, Model, PyTorchShim, torch2xp, xp2torch
 from thinc.util import get_torch_default_device
 
 from ..errors import Errors
-from ..precision import Precision, make_precision, reduce_encoder
+from ..precision import Graphs, Precision, Predictor, make_precision, reduce_encoder
 from ..pretrained import Pretrained, make_embedded, position_limit
 from ..threads import use_one_thread_after_fork
 from ..types import Floats1d, Floats2d, Ints1d
@@ -298,9 +298,7 @@ class TransformerShim(PyTorchShim):
     def __init__(self, auto: str, precision: Precision) -> None:
         super().__init__(None)
         self.auto = auto
-        self.precision = precision
-        self.predictor: Any = None  # of a precision that is not plain
-        self.graph: Optional[Dict[str, Any]] = None  # as it was saved
+        self.predictor = Predictor(precision)
         self.mixed_precision = False
         self.freeze_embeddings = False
         self.pretrained: Optional[Pretrained] = None
@@ -367,38 +365,35 @@ class TransformerShim(PyTorchShim):
     def unload(self) -> None:
         """Forget the weights: the next `load` starts from the pretrained ones."""
         self._model = None
-        self._forget_predictor()
+        self.predictor.forget()
 
     def predict(self, inputs: ArgsKwargs) -> Any:
         with torch.inference_mode():
             return self._make_predictor()(*inputs.args)
 
     def begin_update(self, inputs: ArgsKwargs) -> Any:
-        self._forget_predictor()
+        self.predictor.forget()
         result = super().begin_update(inputs)
         self._model.eval()
         return result
 
     def _make_predictor(self) -> Any:
         """RETURNS (Rows): What predicts: the weights as they are, or in less."""
-        if self.precision.is_plain:
+        if self.predictor.precision.is_plain:
             return self._model
-        if self.predictor is None:
-            with self.lock:
-                if self.predictor is None:
-                    saved = self.graph or {}
-                    fits = saved.get("precision") == list(self.precision)
-                    graph = saved["graph"] if fits else None
-                    hf = reduce_encoder(self._model.hf, self.precision, graph)
-                    self.predictor = Rows(hf).eval()
-        return self.predictor
+        return self.predictor.get(self._reduce)
 
-    def _forget_predictor(self) -> None:
-        self.predictor = self.graph = None
+    def _reduce(self, graphs: Graphs) -> Tuple[Any, Graphs]:
+        precision, graph = self.predictor.precision, graphs.get("encoder")
+        hf = reduce_encoder(self._model.hf, precision, graph)
+        made = {"encoder": hf.graph} if precision.backend == "onnxruntime" else {}
+        return Rows(hf).eval(), made
 
     def to_bytes(self) -> bytes:
         if self._model is None:
             return srsly.msgpack_dumps({"weights": None})
+        if self.predictor.precision.backend == "onnxruntime":
+            self._make_predictor()  # whoever loads the pipeline need not make its graphs
         tensors = {
             k: v.detach().contiguous() for k, v in self._model.hf.state_dict().items()
         }
@@ -411,17 +406,9 @@ class TransformerShim(PyTorchShim):
             "tokenizer": self.tokenizer.to_str(),
             "settings": self.settings,
             "source": self.source,
-            "graph": self._dump_graph(),
+            "predictor": self.predictor.to_message(),
         }
         return srsly.msgpack_dumps(message)
-
-    def _dump_graph(self) -> Optional[Dict[str, Any]]:
-        """RETURNS (Optional[Dict[str, Any]]): The graph, so that whoever loads the
-        pipeline need not make it."""
-        if self.precision.backend != "onnxruntime":
-            return None
-        graph = self._make_predictor().hf.graph
-        return {"precision": list(self.precision), "graph": graph}
 
     def from_bytes(self, bytes_data: bytes) -> "TransformerShim":
         message = srsly.msgpack_loads(bytes_data)
@@ -441,7 +428,7 @@ class TransformerShim(PyTorchShim):
         self.tokenizer = Tokenizer.from_str(message["tokenizer"])
         self._set_tokenizer_options()
         self._set_model(model)
-        self.graph = message.get("graph")
+        self.predictor.from_message(message.get("predictor", {}))
         return self
 
     def _load(self, pretrained: Pretrained) -> None:
@@ -501,7 +488,7 @@ class TransformerShim(PyTorchShim):
         model.get_input_embeddings().requires_grad_(not self.freeze_embeddings)
         rows = Rows(model, self.mixed_precision)
         self._model = rows.to(get_torch_default_device()).eval()
-        self._forget_predictor()
+        self.predictor.forget()
 
     def __getstate__(self) -> Dict[str, Any]:
         return {k: v for k, v in self.__dict__.items() if k != "lock"}

@@ -19,7 +19,7 @@ from thinc.api import Model, PyTorchShim
 from thinc.util import get_torch_default_device
 
 from ..errors import Errors
-from ..precision import Precision, make_precision
+from ..precision import Graphs, Precision, Predictor, make_precision
 from ..pretrained import Pretrained
 from ..threads import use_one_thread_after_fork
 from ..windows import make_batches
@@ -284,9 +284,7 @@ class GLiNERShim(PyTorchShim):
         self.pretrained = pretrained
         self.wanted_device = device
         self.dtype = dtype
-        self.precision = precision
-        self.predictor: Any = None  # of a precision that is not plain
-        self.graphs: Dict[str, Any] = {}  # as they are saved
+        self.predictor = Predictor(precision)
         self.gliner: Any = None
         self.source: Optional[Dict[str, Any]] = None
         self.frontend: Frontend = cast(Frontend, None)
@@ -346,22 +344,16 @@ class GLiNERShim(PyTorchShim):
     def finish_update(self, optimizer: Any) -> None:
         super().finish_update(optimizer)
         self._embeddings = {}
-        self.predictor, self.graphs = None, {}
+        self.predictor.forget()
 
     def make_predictor(self) -> Any:
         """RETURNS (torch.nn.Module): What predicts: the model as it is, or in less."""
-        if self.precision.is_plain or self.dtype != "float32":
+        if self.predictor.precision.is_plain or self.dtype != "float32":
             return self.gliner.model
-        if self.predictor is None:
-            with self.lock:
-                if self.predictor is None:
-                    saved, precision = self.graphs, self.precision
-                    fits = saved.get("precision") == list(precision)
-                    self.predictor, graphs = reduce_gliner(
-                        self.gliner.model, precision, saved["graphs"] if fits else {}
-                    )
-                    self.graphs = {"precision": list(precision), "graphs": graphs}
-        return self.predictor
+        return self.predictor.get(self._reduce)
+
+    def _reduce(self, graphs: Graphs) -> Tuple[Any, Graphs]:
+        return reduce_gliner(self.gliner.model, self.predictor.precision, graphs)
 
     def read_words(self, docs: List[Doc]) -> List[Words]:
         """RETURNS (List[Words]): The words of documents, as the model sees them."""
@@ -399,10 +391,9 @@ class GLiNERShim(PyTorchShim):
     def to_bytes(self) -> bytes:
         if self._model is None:
             return srsly.msgpack_dumps({"weights": None})
-        if self.precision.backend == "onnxruntime":
-            # Whoever loads the pipeline need not make them.
-            self.make_predictor()
-        message = {"source": self.source, "graphs": self.graphs}
+        if self.predictor.precision.backend == "onnxruntime":
+            self.make_predictor()  # whoever loads the pipeline need not make its graphs
+        message = {"source": self.source, "predictor": self.predictor.to_message()}
         return srsly.msgpack_dumps({**to_message(self.gliner), **message})
 
     def from_bytes(self, bytes_data: bytes) -> "GLiNERShim":
@@ -410,7 +401,7 @@ class GLiNERShim(PyTorchShim):
         if message["weights"] is not None:
             self.source = message["source"]
             self._set_model(from_message(message))
-            self.graphs = message.get("graphs") or {}
+            self.predictor.from_message(message.get("predictor", {}))
         return self
 
     def _set_model(self, gliner: Any) -> None:
@@ -424,7 +415,7 @@ class GLiNERShim(PyTorchShim):
         gliner.model.to(device=device, dtype=getattr(torch, self.dtype))
         gliner.eval()
         self._embeddings = {}
-        self.predictor, self.graphs = None, {}
+        self.predictor.forget()
         self.gliner = gliner
         self._model = gliner.model
 

@@ -2,10 +2,11 @@
 computes for each word. What it computes for each span, and an LSTM, stay as they are."""
 
 import copy
-from typing import Any, Dict, Tuple
+from typing import Any, Tuple
 
 from ..errors import Errors
 from ..precision import (
+    Graphs,
     OnnxModule,
     Precision,
     bfloat16_linear,
@@ -19,9 +20,6 @@ try:
     import torch
 except ImportError as e:
     raise ImportError(Errors.N130.format(package=e.name, extra="gliner")) from e
-
-# ONNX graphs of one precision, by the part of the model that each computes.
-Graphs = Dict[str, bytes]
 
 
 def reduce_gliner(model: Any, precision: Precision, graphs: Graphs) -> Tuple[Any, Graphs]:
