@@ -3,9 +3,9 @@
     python benchmarks/corpora_f1.py train --seeds 2 --corpora gold,wnut17
     python benchmarks/training_f1.py [--seeds 2] [--corpora gold,wnut17] [--output FILE]
 
-The first command trains with neither. The second trains the same with each setting and with
-both, and compares the test sets' F1, seed by seed, paired by document. Finished runs are
-files below metrics/training_f1 and are not repeated.
+The first command trains with neither. The second trains the same with the first setting and
+with both, and compares the test sets' F1, seed by seed, paired by document. Finished runs
+are files below metrics/training_f1 and are not repeated.
 """
 
 import json
@@ -24,11 +24,7 @@ from ner_components.evaluation.statistics import compare
 BLOCK = "components.ner.model.tok2vec"
 SETTINGS = {
     name: {f"{BLOCK}.{x}": True for x in name.split("+")}
-    for name in (
-        "mixed_precision",
-        "freeze_embeddings",
-        "mixed_precision+freeze_embeddings",
-    )
+    for name in ("mixed_precision", "mixed_precision+freeze_embeddings")
 }
 
 
