@@ -5,6 +5,7 @@ from typing import Any
 
 import srsly
 from corpora_train import CORPORA, Corpus, read_split
+from spacy.tokens import Doc
 from wasabi import msg
 
 from ner_components.evaluation.metrics import Evaluation, evaluate_spans, interval
@@ -32,12 +33,8 @@ def score(corpus: Corpus, runs: list[dict[str, Any]]) -> dict[str, Any]:
     """RETURNS (dict): what is known of a corpus: micro and macro F1, each the mean over the
     seeds with its interval, and F1 by label."""
     golds = read_split(corpus, "test")
+    evaluations = evaluate(golds, runs)
     gold = [[(ent.start, ent.end, ent.label_) for ent in doc.ents] for doc in golds]
-    ids = [doc.user_data.get("id") for doc in golds]
-    evaluations = []
-    for run in runs:
-        found = [[(a, b, label) for a, b, label, _ in doc] for doc in run["test"]]
-        evaluations.append(evaluate_spans(gold, found, ids=ids))
     labels = sorted({label for spans in gold for _, _, label in spans})
     return {
         "model": corpus.model or corpus.name,
@@ -52,6 +49,17 @@ def score(corpus: Corpus, runs: list[dict[str, Any]]) -> dict[str, Any]:
         # What an encoder's spans can't have by construction; not counted for a GLiNER.
         "schema_error_rate": None,
     }
+
+
+def evaluate(golds: list[Doc], runs: list[dict[str, Any]]) -> list[Evaluation]:
+    """RETURNS (list[Evaluation]): finished runs over the documents of a test set."""
+    gold = [[(ent.start, ent.end, ent.label_) for ent in doc.ents] for doc in golds]
+    ids = [doc.user_data.get("id") for doc in golds]
+    evaluations = []
+    for run in runs:
+        found = [[(a, b, label) for a, b, label, _ in doc] for doc in run["test"]]
+        evaluations.append(evaluate_spans(gold, found, ids=ids))
+    return evaluations
 
 
 def mean_f(evaluations: list[Evaluation], label: str) -> float:

@@ -15,10 +15,10 @@ from typing import Annotated, Any
 import srsly
 import typer
 from corpora_f1 import place
+from corpora_report import evaluate
 from corpora_train import CORPORA, ENCODER, ROOT, is_there, read_split, run
 from wasabi import msg
 
-from ner_components.evaluation.metrics import Evaluation, evaluate_spans
 from ner_components.evaluation.statistics import compare
 
 BLOCK = "components.ner.model.tok2vec"
@@ -28,18 +28,10 @@ SETTINGS = {
 }
 
 
-def evaluate(corpus: Any, folder: Path, seeds: int) -> list[Evaluation]:
-    """RETURNS (list[Evaluation]): the finished runs below a folder, by seed."""
-    golds = read_split(corpus, "test")
-    gold = [[(ent.start, ent.end, ent.label_) for ent in doc.ents] for doc in golds]
-    ids = [doc.user_data.get("id") for doc in golds]
-    found = []
-    for seed in range(1, seeds + 1):
-        path = folder / corpus.name / f"seed{seed}.json.gz"
-        docs = srsly.read_gzip_json(path)["test"]
-        spans = [[(a, b, label) for a, b, label, _ in doc] for doc in docs]
-        found.append(evaluate_spans(gold, spans, ids=ids))
-    return found
+def read_runs(folder: Path, corpus: str, seeds: int) -> list[dict[str, Any]]:
+    """RETURNS (list[dict]): the finished runs below a folder, by seed."""
+    files = [folder / corpus / f"seed{seed}.json.gz" for seed in range(1, seeds + 1)]
+    return [srsly.read_gzip_json(file) for file in files]
 
 
 def main(
@@ -52,18 +44,20 @@ def main(
     for corpus in CORPORA:
         if corpus.name not in corpora.split(",") or not is_there(corpus):
             continue
-        plain = evaluate(corpus, ROOT / "metrics" / place(ENCODER), seeds)
-        for name, settings in SETTINGS.items():
+        golds, name = read_split(corpus, "test"), corpus.name
+        plain_runs = ROOT / "metrics" / place(ENCODER)
+        plain = evaluate(golds, read_runs(plain_runs, name, seeds))
+        for setting, settings in SETTINGS.items():
             runs, models = (
-                ROOT / x / "training_f1" / name for x in ("metrics", "training")
+                ROOT / x / "training_f1" / setting for x in ("metrics", "training")
             )
             for seed in range(1, seeds + 1):
                 run(corpus, ENCODER, seed, runs, models, settings)
-            found = evaluate(corpus, runs, seeds)
+            found = evaluate(golds, read_runs(runs, name, seeds))
             rows.append(
                 {
-                    "corpus": corpus.name,
-                    "setting": name,
+                    "corpus": name,
+                    "setting": setting,
                     "micro_f": {
                         "without": [x.micro.f for x in plain],
                         "with": [x.micro.f for x in found],
