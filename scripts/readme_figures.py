@@ -59,7 +59,13 @@ def figures() -> str:
 
 def performance() -> str:
     """RETURNS (str): The figures of docs/performance.md, as Markdown."""
-    sections = {"precision": precision, "training_speed": training, "speed": measured}
+    sections = {
+        "precision": precision,
+        "training_speed": training,
+        "training_f1": training_f1,
+        "stream": stream,
+        "speed": measured,
+    }
     parts = ["## Figures", ""]
     for name, section in sections.items():
         if any(PUBLISHED.glob(f"{name}*.json")):
@@ -118,11 +124,52 @@ def training() -> list[str]:
     return [*lines, ""]
 
 
+def training_f1() -> list[str]:
+    rows = read("training_f1")["rows"]
+    lines = [
+        f"What that does to the F1 of `ner_encoder` ({len(rows[0]['micro_f']['with'])} seeds; micro F1 on test and the "
+        "paired 95% interval of the change, by document, these seeds held fixed; `python benchmarks/training_f1.py`):",
+        "",
+        "| data | setting | F1 without | with | change | interval |",
+        "|---|---|---:|---:|---:|---|",
+    ]
+    for x in rows:
+        means = [sum(x["micro_f"][y]) / len(x["micro_f"][y]) for y in ("without", "with")]
+        change = x["change"]
+        cells = [x["corpus"], x["setting"].replace("+", ", "), *map(percent, means)]
+        cells += [
+            f"{100 * change['value']:+.1f}",
+            span([change["low"], change["high"]], "+"),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return [*lines, ""]
+
+
+def stream() -> list[str]:
+    lines = [
+        "Memory over a stream of short documents, two new words in each, in memory zones of a thousand (`python "
+        "benchmarks/speed_process.py stream 1000000 [PIPELINE]`):",
+        "",
+        "| pipeline | documents | MB at a twentieth | a half | the end | growth over the second half, MB per 1,000 |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    for name, x in read("stream").items():
+        sizes = x["sizes"]
+        cells = [name, f"{x['documents']:,}"]
+        cells += [f"{sizes[i]:.0f}" for i in (1, len(sizes) // 2, -1)]
+        lines.append(f"| {' | '.join(cells)} | {x['growth']:.3f} |")
+    return [*lines, ""]
+
+
 def measured() -> list[str]:
-    note = read("speed").get("note")
+    report = read("speed")
     text = (PUBLISHED / "speed.md").read_text(encoding="utf8")
-    lines = ["`python benchmarks/speed.py --only systems --words 3000 --long-words 10000`."]
-    return [*lines, *([note] if note else []), "", text.replace("\n## ", "\n### ")]
+    lines = [
+        f"`{report['command']}`. {report.get('note', '')} `ner_encoder` on documents misses its bar against `raw` because its "
+        "windows overlap, see above. `ner_llm` beside spacy-llm's pipe: [README](../README.md#figures).",
+        "",
+    ]
+    return [*lines, text.replace("\n## ", "\n### ")]
 
 
 def gold() -> list[str]:

@@ -95,9 +95,14 @@ def _marker_scores(model: Any, inputs: Dict[str, Any], widths: int) -> Any:
     lengths = inputs["text_lengths"]
     starts, ends = marker_ends(model, found.words_embedding, lengths)
     last = model.span_rep_layer.span_rep_layer.out_project[3]
-    labels = model.prompt_rep_layer(found.prompts_embedding)
+    prompts = found.prompts_embedding
+    if "labels_embeds" in inputs and not hasattr(model, "cross_fuser"):
+        prompts = prompts[:1]  # a bi-encoder's labels are the same for every window
+    labels = model.prompt_rep_layer(prompts)
     few = labels.shape[1] < last.out_features
     weights = (labels @ last.weight if few else labels).transpose(1, 2)
+    if len(weights) == 1:
+        weights = weights[0]  # one product of matrices instead of one for each window
     bias = (labels @ last.bias)[:, None]
     words = starts.shape[1]
     places = torch.arange(words, device=starts.device)
@@ -120,7 +125,7 @@ def marker_ends(model: Any, words_embedding: Any, lengths: Any) -> Tuple[Any, An
     lengths (torch.Tensor): Words in each window, (windows, 1): a context encoder must not
         look at padding, as it does in the library.
     RETURNS (Tuple[torch.Tensor, torch.Tensor]): The part of each word as the first of a
-        span, and as the last, (windows, words, inner).
+        span, and as the last, (windows, words, inner); 0 for padding.
     """
     real = torch.arange(words_embedding.shape[1], device=lengths.device) < lengths
     words = model.span_rep_layer.context_encoder(words_embedding, real)
@@ -128,7 +133,12 @@ def marker_ends(model: Any, words_embedding: Any, lengths: Any) -> Tuple[Any, An
     ends = getattr(model, "marker_ends", None) or MarkerEnds(
         model.span_rep_layer.span_rep_layer
     )
-    return ends(words)
+    # Of real words only: windows of as many pieces differ in words.
+    found = ends(words[real][None])
+    starts, ends = (
+        x.new_zeros(*real.shape, x.shape[-1]).index_put((real,), x[0]) for x in found
+    )
+    return starts, ends
 
 
 class MarkerEnds(torch.nn.Module):
