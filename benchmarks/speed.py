@@ -4,11 +4,13 @@ the length of a document and of the stream, and with processes.
 
     python benchmarks/speed.py [--threads 1] [--rounds 5] [--words 6000] [--systems a,b]
         [--only systems,startup,memory,labels,length,stream,processes] [--output FOLDER]
+        [--gpu-id 0]
 
 Systems take turns, round by round, in one process. With one thread CPU time counts, so that
-other jobs on the machine count for less; with more, wall time. The JSON has both. The
-models are trained at the first run, in minutes, and kept in `--models`; the corpora are
-looked for in $NER_DATA. A system that can't be had here is left out with the reason.
+other jobs on the machine count for less; with more, or on a GPU, wall time. The JSON has
+both. The models are trained at the first run, in minutes, and kept in `--models`; the
+corpora are looked for in $NER_DATA. A system that can't be had here is left out with the
+reason. The options for a GPU have not been tried on one yet.
 
 Memory over a stream is that of its second half: the allocator settles within some 10,000
 documents, so a stream of less than 20,000 shows that, and no leak. What the package adds to
@@ -29,6 +31,7 @@ from statistics import median
 from typing import Annotated, Any
 
 import import_time
+import spacy
 import speed_encoder
 import speed_gliner
 import torch
@@ -46,6 +49,8 @@ from speed_process import run_part
 from speed_report import judge, render
 
 PARTS = ("systems", "startup", "memory", "labels", "length", "stream", "processes")
+# The bars, and what is measured in other processes, are a processor's.
+GPU_PARTS = ("systems", "labels", "length", "stream")
 DOCUMENT_SIZES = (1_000, 10_000, 50_000)
 # GLiNER takes several times as long for a word.
 GLINER_SHARE = 3
@@ -181,6 +186,7 @@ def main(
     label_counts: Annotated[str, typer.Option()] = "5,20,100,500",
     lengths: Annotated[str, typer.Option(help="Words in a document")] = "30,300,3000,30000",
     streams: Annotated[str, typer.Option(help="Short documents")] = "500,2000,8000",
+    gpu_id: Annotated[int, typer.Option(help="-1 for the processor")] = -1,
     models: Annotated[Path, typer.Option(help="Where models are kept")] = ROOT
     / "training"
     / "speed",
@@ -191,6 +197,9 @@ def main(
     unknown = sorted(set(parts) - set(PARTS))
     if unknown:
         raise typer.BadParameter(f"no such part: {', '.join(unknown)}")
+    if gpu_id >= 0:
+        spacy.require_gpu(gpu_id)
+        parts = [x for x in parts if x in GPU_PARTS]
     torch.set_num_threads(threads)
     os.environ["OMP_NUM_THREADS"] = str(threads)  # for the processes of their own
     speed_encoder.make_models(models)
@@ -227,7 +236,8 @@ def main(
     }
     for part in parts:
         results.update(measures[part]())
-        results["bars"] = judge(results)
+        if gpu_id < 0:
+            results["bars"] = judge(results)
         if output is not None:  # after each part: a run that is stopped has what it did
             stamp(results)
             output.mkdir(parents=True, exist_ok=True)

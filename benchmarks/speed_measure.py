@@ -8,6 +8,7 @@ from statistics import median
 from typing import Any
 
 import torch
+from thinc.util import get_torch_default_device
 
 from ner_components import __version__
 from ner_components.precision import FEATURES, processor_flags, processor_name
@@ -28,10 +29,12 @@ Row = dict[str, Any]
 
 
 def describe_machine(threads: int) -> dict[str, Any]:
-    """RETURNS (dict): what the rows are measured on: processor, its features, versions of
-    the packages ("-" for those that are not installed) and threads."""
+    """RETURNS (dict): what the rows are measured on: GPU, where it is used, processor, its
+    features, versions of the packages ("-" for those not installed) and threads."""
     flags = processor_flags()
+    gpu = {"gpu": torch.cuda.get_device_name(device())} if on_gpu() else {}
     return {
+        **gpu,
         "processor": processor_name(),
         "flags": [x for x in FLAGS if x in flags],
         "versions": {
@@ -40,6 +43,21 @@ def describe_machine(threads: int) -> dict[str, Any]:
         },
         "threads": threads,
     }
+
+
+def device() -> torch.device:
+    """RETURNS (torch.device): where spaCy was told to compute."""
+    return get_torch_default_device()
+
+
+def on_gpu() -> bool:
+    return device().type == "cuda"
+
+
+def finish() -> None:
+    """Wait for what a GPU still computes: its calls return before they are done."""
+    if on_gpu():
+        torch.cuda.synchronize(device())
 
 
 def version_of(package: str) -> str:
@@ -72,14 +90,15 @@ def describe_error(error: Exception) -> str:
 
 def choose_clock() -> str:
     """RETURNS (str): "cpu" with one thread, where it is wall time without what else the
-    machine does; "wall" with more, which are to save time, not work."""
-    return "cpu" if torch.get_num_threads() == 1 else "wall"
+    machine does; "wall" with more, or a GPU, which are to save time, not work."""
+    return "cpu" if torch.get_num_threads() == 1 and not on_gpu() else "wall"
 
 
 def time_run(run: Run) -> dict[str, float]:
     """RETURNS (dict): seconds that a run takes, by both clocks."""
     cpu, wall = time.process_time(), time.perf_counter()
     run()
+    finish()
     return {"cpu": time.process_time() - cpu, "wall": time.perf_counter() - wall}
 
 

@@ -93,9 +93,10 @@ def render(results: dict[str, Any]) -> str:
     """RETURNS (str): the results as Markdown."""
     machine = results["machine"]
     versions = ", ".join(f"{k} {v}" for k, v in machine["versions"].items())
-    clock = "CPU seconds" if machine["threads"] == 1 else "seconds"
+    gpu = f"{machine['gpu']}, " if "gpu" in machine else ""
+    clock = "CPU seconds" if machine["threads"] == 1 and not gpu else "seconds"
     lines = [
-        f"Measured on {machine['processor']} (of its features: "
+        f"Measured on {gpu}{machine['processor']} (of its features: "
         f"{', '.join(machine['flags']) or 'none'}), threads: {machine['threads']}; "
         f"{versions}. Rates are words per second ({clock}, unless a table says otherwise): "
         f"medians of {results['rounds']} rounds in turn after a warm-up. A ratio is taken "
