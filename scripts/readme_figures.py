@@ -8,6 +8,7 @@ Nothing is typed in by hand: a test runs this with --check.
 
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -103,7 +104,7 @@ def precision() -> list[str]:
             cells = [engine, x["corpus"], x["setting"], x["entities"]]
             cells += [f"{100 * x['unchanged']:.2f}%", x["added"], f"{100 * change[0]:+.2f}"]
             cells += [" to ".join(f"{100 * y:+.2f}" for y in change[1:]), unstable]
-            lines.append(f"| {' | '.join(map(str, cells))} |")
+            lines.append(table_row(cells))
     return [*lines, ""]
 
 
@@ -141,7 +142,7 @@ def training_f1() -> list[str]:
             f"{100 * change['value']:+.1f}",
             span([change["low"], change["high"]], "+"),
         ]
-        lines.append(f"| {' | '.join(cells)} |")
+        lines.append(table_row(cells))
     return [*lines, ""]
 
 
@@ -158,7 +159,7 @@ def stream() -> list[str]:
     for name, x in read("stream").items():
         sizes = [x["sizes"][1], x["sizes"][10], x["sizes"][19], x["peak"]]
         cells = [name, f"{x['documents']:,}", *(f"{size:.0f}" for size in sizes)]
-        lines.append(f"| {' | '.join(cells)} |")
+        lines.append(table_row(cells))
     return [*lines, ""]
 
 
@@ -190,7 +191,7 @@ def gold() -> list[str]:
         same = agreement[label]
         cells = [name, x["gold"], *(percent(x[y]) for y in "prf"), bounds(x)]
         cells += [percent(same["f"]), bounds(same)]
-        lines.append(f"| {' | '.join(map(str, cells))} |")
+        lines.append(table_row(cells))
     lines.append(f"| **macro** | | | | {percent(scores['ents_macro_f'])} | | | |")
     lines += [
         "",
@@ -201,7 +202,7 @@ def gold() -> list[str]:
     ]
     for name, x in [*cuts["tag"].items(), *cuts["genre"].items()]:
         cells = [name, x["documents"], x["gold"], percent(x["f"]), bounds(x)]
-        lines.append(f"| {' | '.join(map(str, cells))} |")
+        lines.append(table_row(cells))
     rate = scores["ner_schema_error_rate"]
     shown = "n/a (an encoder can't make one)" if rate is None else percent(rate)
     return [*lines, "", f"Schema error rate: {shown}.", ""]
@@ -232,7 +233,7 @@ def compared() -> list[str]:
             f"{x['throughput']['words_per_second']:,.0f}",
             f"{x['peak_memory_mb']:.0f}",
         ]
-        lines.append(f"| {' | '.join(map(str, cells))} |")
+        lines.append(table_row(cells))
     return [*lines, "", f"What it decides: {report['decision']['statement']}", ""]
 
 
@@ -261,7 +262,7 @@ def engines() -> list[str]:
             if kind == "corpora_f1_gliner":
                 minutes = x and [y for y in x["minutes"] if y is not None]
                 cells.append(f"{sum(minutes) / len(minutes):.0f}" if minutes else "")
-        lines.append(f"| {' | '.join(map(str, cells))} |")
+        lines.append(table_row(cells))
     return [*lines, ""]
 
 
@@ -286,7 +287,7 @@ def corpora() -> list[str]:
                 percent(figure["value"]),
                 span([figure["low"], figure["high"]]) + star,
             ]
-        lines.append(f"| {' | '.join(map(str, cells))} |")
+        lines.append(table_row(cells))
     return [*lines, ""]
 
 
@@ -311,7 +312,7 @@ def accuracy() -> list[str]:
                 else ""
             )
             cells = [dataset, NAMES[name], percent(x["f1"]), span(x["interval"]), gap]
-            lines.append(f"| {' | '.join(cells)} |")
+            lines.append(table_row(cells))
     return [*lines, ""]
 
 
@@ -341,7 +342,7 @@ def zero_shot() -> list[str]:
                 seen = "no" if x["held_out"] else "yes"
                 figures = [*f1_cells({"micro_f": y["f"]}), percent(y["macro_f"])]
                 cells = [name, seen, part, y["gold"], *figures]
-                lines.append(f"| {' | '.join(map(str, cells))} |")
+                lines.append(table_row(cells))
     return [*lines, ""]
 
 
@@ -366,7 +367,7 @@ def speed() -> list[str]:
                 setting = row["system"].removeprefix("ours").strip() or "float32"
                 cells = [ratio(ratios[x]) if x in ratios else "" for x in names]
                 cells = [f"`ner_{part}`", row["texts"], setting, *cells]
-                lines.append(f"| {' | '.join(cells)} |")
+                lines.append(table_row(cells))
     lines += [
         "",
         "The peers are spaCy's `transformer` + `ner` and Hugging Face's pipeline for `ner_encoder`, gliner-spacy and the "
@@ -387,7 +388,7 @@ def throughput() -> list[str]:
     for x in read("llm_throughput")["rows"]:
         cells = [x["system"], x["concurrency"], x["latency"], x["documents"]]
         cells += [f"{x['share_of_bound']:.2f}", f"{x['first_in_latencies']:.2f}"]
-        lines.append(f"| {' | '.join(map(str, cells))} |")
+        lines.append(table_row(cells))
     return [*lines, ""]
 
 
@@ -400,6 +401,11 @@ def imports() -> list[str]:
 
 def read(name: str) -> dict[str, Any]:
     return json.loads((PUBLISHED / f"{name}.json").read_text(encoding="utf8"))
+
+
+def table_row(cells: Iterable[Any]) -> str:
+    """RETURNS (str): A row of a table."""
+    return f"| {' | '.join(map(str, cells))} |"
 
 
 def percent(share: float) -> str:

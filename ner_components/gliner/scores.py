@@ -130,11 +130,11 @@ def marker_ends(model: Any, words_embedding: Any, lengths: Any) -> Tuple[Any, An
     real = torch.arange(words_embedding.shape[1], device=lengths.device) < lengths
     words = model.span_rep_layer.context_encoder(words_embedding, real)
     # A model in reduced precision brings its own.
-    ends = getattr(model, "marker_ends", None) or MarkerEnds(
+    project = getattr(model, "marker_ends", None) or MarkerEnds(
         model.span_rep_layer.span_rep_layer
     )
     # Of real words only: windows of as many pieces differ in words.
-    found = ends(words[real][None])
+    found = project(words[real][None])
     starts, ends = (
         x.new_zeros(*real.shape, x.shape[-1]).index_put((real,), x[0]) for x in found
     )
