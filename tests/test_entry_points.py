@@ -17,6 +17,7 @@ GROUPS = {
     "spacy_architectures": "architectures",
     "spacy_scorers": "scorers",
     "spacy_misc": "misc",
+    "thinc_optimizers": "optimizers",
     "spacy_callbacks": "callbacks",
     "spacy_readers": "readers",
     "spacy_loggers": "loggers",
