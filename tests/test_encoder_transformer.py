@@ -1,6 +1,8 @@
 """`ner_components.Transformer.v1` against transformers itself: every token of any text has
 the vector of its own pieces, in windows and batches of any size."""
 
+from itertools import pairwise
+
 import numpy
 import pytest
 import spacy
@@ -270,6 +272,18 @@ def test_a_long_document_has_the_rows_of_its_windows(rows):
         assert numpy.allclose(found[w.core_start : w.core_end], wanted[inner], atol=1e-5)
         cores.extend(range(w.core_start, w.core_end))
     assert cores == list(range(300))
+
+
+def test_a_long_document_is_cut_between_sentences(rows):
+    """Windows that end with a sentence share nothing: each is as if it stood alone."""
+    doc = NLP(" ".join(f"Number {i} met Ann Lee in Paris." for i in range(30)))
+    (found,) = rows([doc], window=64, context=16)
+    # 8 tokens, and as many pieces, to a sentence, 240 in all, 62 to a window: a quarter
+    # ends at 60, a third of the rest at 117, a third of that at 155, its half at 196.
+    cuts = [0, 56, 112, 152, 192, 240]
+    for start, end in pairwise(cuts):
+        (wanted,) = rows([doc[start:end].as_doc()], window=64, context=16)
+        assert numpy.allclose(found[start:end], wanted, atol=1e-5)
 
 
 def test_context_keeps_a_vector_near_what_it_is_in_the_middle(rows):

@@ -15,7 +15,6 @@ from ner_components.gliner.windows import (
     WordWindow,
     counts_here,
     make_word_windows,
-    sentence_starts,
 )
 from ner_components.schema import EntitySchema
 
@@ -117,26 +116,6 @@ def test_an_edge_that_the_neighbour_sees_past_does_not_count():
         True,
         True,
     ]
-
-
-# Sentences
-
-
-def starts(text):
-    return [text[i : i + 5] for i in sentence_starts(BLANK.make_doc(text)).tolist()]
-
-
-def test_sentences_by_punctuation():
-    text = 'He left. "Who?" She (too.) Was 3.5 m tall e.g. here.\n\nline two\nand three'
-    assert starts(text) == ["He le", '"Who?', "She (", "Was 3", "line "]
-    assert starts("他来了。她走了！") == ["他来了。她", "她走了！"]
-
-
-def test_sentences_of_the_pipeline_win():
-    doc = BLANK.make_doc("He left. She came too")
-    for token in doc:
-        token.is_sent_start = token.text in {"He", "too"}
-    assert sentence_starts(doc).tolist() == [0, 18]
 
 
 # Prompts

@@ -3,9 +3,9 @@ models as thinc layers from documents to one row per token.
 
 The text of a document goes to the model's own fast tokenizer as it is, and word pieces
 are matched to tokens by characters: a token's pieces are those that share a character
-with it, so no tokenisation can shift a row. Long documents become windows whose borders
-see context on both sides; windows are sorted by length and cut into batches by padded
-size. Weights are saved as safetensors with strict keys, never pickled.
+with it, so no tokenisation can shift a row. Long documents become windows between
+sentences, or such as see context on both sides; windows are sorted by length and cut into
+batches by padded size. Weights are saved as safetensors with strict keys, never pickled.
 """
 
 import inspect
@@ -25,7 +25,7 @@ from ..precision import Graphs, Precision, Predictor, make_precision, reduce_enc
 from ..pretrained import Pretrained, make_embedded, position_limit
 from ..threads import use_one_thread_after_fork
 from ..types import Floats1d, Floats2d, Ints1d
-from ..windows import Window, make_batches, make_windows
+from ..windows import Window, make_batches, make_windows, sentence_starts
 
 try:
     import torch
@@ -56,8 +56,8 @@ def build_transformer(
 
     window (int): Most word pieces that the model sees at once, special tokens included;
         no more than the model's own limit is used.
-    context (int): Least number of neighbouring pieces on each side of every piece, as
-        far as the document has them.
+    context (int): Least number of neighbouring pieces on each side of every piece, where
+        a window can't end with a sentence.
     max_batch_items (int): Most pieces in one forward pass, padding counted in.
         256 to 1,024 are fastest on a CPU; a GPU wants 16,384 or more.
     pooling (str): A token takes the vector of its "first" piece, or the "mean" of all.
@@ -222,10 +222,12 @@ class _Encoded(NamedTuple):
     """A document as word pieces.
 
     ids (Ints1d): Piece ids, without special tokens.
+    starts (Ints1d): Where in the text each piece begins.
     first, last (Ints1d): For each token, its first piece and one past its last.
     """
 
     ids: Ints1d
+    starts: Ints1d
     first: Ints1d
     last: Ints1d
 
@@ -238,7 +240,9 @@ def _make_plan(model: Model, shim: "TransformerShim", docs: List[Doc]) -> List[_
     windows: List[Tuple[_Encoded, int, Window]] = []
     offset = 0
     for doc, x in zip(docs, encoded, strict=True):
-        windows.extend((x, offset, w) for w in make_windows(len(x.ids), room, context))
+        stops = _find_stops(doc, x) if len(x.ids) > room else []
+        made = make_windows(len(x.ids), room, context, stops)
+        windows.extend((x, offset, w) for w in made)
         offset += len(doc)
     sizes = [w.end - w.start for _, _, w in windows]
     # Special tokens are part of the padded size.
@@ -249,6 +253,11 @@ def _make_plan(model: Model, shim: "TransformerShim", docs: List[Doc]) -> List[_
             [x + extra for x in sizes], model.attrs["max_batch_items"]
         )
     ]
+
+
+def _find_stops(doc: Doc, x: _Encoded) -> List[int]:
+    """RETURNS (List[int]): Pieces that begin a sentence."""
+    return numpy.searchsorted(x.starts, sentence_starts(doc)).tolist()
 
 
 def _make_batch(
@@ -504,7 +513,8 @@ def _align(doc: Doc, encoding: Any) -> _Encoded:
     starts, ends = tokens[:, 0], tokens[:, 0] + tokens[:, 1]
     first = numpy.searchsorted(offsets[:, 1], starts, side="right")
     last = numpy.searchsorted(offsets[:, 0], ends, side="left")
-    return _Encoded(numpy.asarray(encoding.ids, dtype="int64"), first, last)
+    ids = numpy.asarray(encoding.ids, dtype="int64")
+    return _Encoded(ids, offsets[:, 0], first, last)
 
 
 def _tokenizer_settings(tokenizer: Any, config: Any) -> Dict[str, Any]:

@@ -22,7 +22,7 @@ from ..errors import Errors
 from ..precision import Graphs, Precision, Predictor, make_precision
 from ..pretrained import Pretrained
 from ..threads import use_one_thread_after_fork
-from ..windows import make_batches
+from ..windows import make_batches, sentence_starts
 from .candidates import MAX_PER_WORD, Found, Query, Spans, join_spans, merge_spans
 from .inputs import Batch, Frontend, Group, Words
 from .learning import Losses, learn
@@ -30,7 +30,7 @@ from .lessons import Lesson
 from .loader import Checkpoint, Fresh, from_message, to_message
 from .reduced import reduce_gliner
 from .scores import pick_spans, span_scores
-from .windows import WordWindow, counts_here, make_word_windows, sentence_starts
+from .windows import WordWindow, counts_here, make_word_windows
 
 try:
     import torch

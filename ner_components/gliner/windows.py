@@ -6,19 +6,11 @@ library. Offsets are exact either way, because a word knows its characters; an e
 cuts a token of spaCy's is rejected as misaligned, or aligned as the settings say.
 """
 
-import re
 from typing import List, NamedTuple
 
 import numpy
-from spacy.tokens import Doc
 
 from ..types import Ints1d
-
-# A full stop or the like, closing quotes, and white space before anything but a small
-# letter; a CJK full stop; an empty line. Single line breaks may be only typography.
-_SENTENCE_END = re.compile(
-    "[.!?…]+[\"'”’»)\\]]*\\s+(?=\\S)|[。！？]+[」』”’]*|\\n[^\\S\\n]*\\n\\s*"
-)
 
 
 class WordWindow(NamedTuple):
@@ -33,24 +25,6 @@ class WordWindow(NamedTuple):
     end: int
     prev_end: int
     next_start: int
-
-
-def sentence_starts(doc: Doc) -> Ints1d:
-    """Find where sentences begin: as the pipeline says, or else by punctuation.
-
-    doc (Doc): The document.
-    RETURNS (Ints1d): First character of each sentence, in order.
-    """
-    if doc.has_annotation("SENT_START"):
-        return numpy.asarray([x.start_char for x in doc.sents], dtype="int64")
-    text = doc.text
-    found = [
-        m.end()
-        for m in _SENTENCE_END.finditer(text)
-        if m.end() < len(text)
-        and (m.group().count("\n") > 1 or not text[m.end()].islower())
-    ]
-    return numpy.asarray([0, *found], dtype="int64")
 
 
 def make_word_windows(
