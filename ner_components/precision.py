@@ -135,7 +135,7 @@ def reduce_encoder(encoder: Any, precision: Precision, graph: Optional[bytes]) -
     """
     warn_of_processor(precision)
     if precision.backend == "torch":
-        return bfloat16_linear(encoder)
+        return Bfloat16Encoder(encoder)
     if next(encoder.parameters()).device.type != "cpu":
         raise ValueError(Errors.N060.format(precision=precision.name))
     if graph is None:
@@ -171,7 +171,7 @@ def make_samples(encoder: Any) -> List[Any]:
 
 def bfloat16_linear(module: Any) -> Any:
     """RETURNS (torch.nn.Module): A copy whose linear layers multiply in bfloat16. All
-    else, above all what is added up from layer to layer, stays float32 and is shared."""
+    else stays as it is and is shared."""
     made = copy.deepcopy(module, {id(x): x for x in module.parameters()})
     if isinstance(made, torch.nn.Linear):
         return Bfloat16Linear(made)
@@ -182,8 +182,31 @@ def bfloat16_linear(module: Any) -> Any:
     return made
 
 
+class Bfloat16Encoder(torch.nn.Module):
+    """An encoder that computes in bfloat16, but for what is added up from layer to layer.
+    Attention stays float32 too where it isn't torch's own, which adds up in float32.
+
+    encoder (PreTrainedModel): A transformers model, left as it is.
+    """
+
+    def __init__(self, encoder: Any) -> None:
+        super().__init__()
+        self.encoder = bfloat16_linear(encoder)
+        self.config = encoder.config
+        self.device = next(encoder.parameters()).device.type
+        attention = getattr(encoder.config, "_attn_implementation", None)
+        self.has_torch_attention = attention == "sdpa"
+
+    def forward(self, *inputs: Any, **options: Any) -> Any:
+        """RETURNS (ModelOutput): What the encoder returns."""
+        enabled = self.has_torch_attention
+        with torch.autocast(self.device, torch.bfloat16, enabled=enabled):
+            return self.encoder(*inputs, **options)
+
+
 class Bfloat16Linear(torch.nn.Module):
-    """A linear layer that multiplies in bfloat16; what goes in and out is float32.
+    """A linear layer that multiplies in bfloat16. What comes out is float32, unless it is
+    used in an autocast's context.
 
     linear (torch.nn.Linear): The layer, left as it is.
     """
@@ -196,7 +219,7 @@ class Bfloat16Linear(torch.nn.Module):
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
         """RETURNS (torch.Tensor): Of the rows, (..., width)."""
         found = torch.nn.functional.linear(rows.bfloat16(), self.weight, self.bias)
-        return found.float()
+        return found if torch.is_autocast_enabled(rows.device.type) else found.float()
 
 
 class _FirstOutput(torch.nn.Module):

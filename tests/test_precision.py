@@ -197,6 +197,34 @@ def test_kinds_of_encoders(kind, name, most):
     assert error < most
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_kinds_of_encoders_in_bfloat16(kind):
+    torch.manual_seed(0)
+    config = transformers.AutoConfig.for_model(kind, **KINDS[kind])
+    hf = transformers.AutoModel.from_config(config).eval()
+    reduced = reduce_encoder(hf, make_precision("bfloat16"), None)
+    dtypes = set()
+    for module in reduced.modules():
+        if isinstance(module, precision.Bfloat16Linear):
+            module.register_forward_hook(lambda _, __, found: dtypes.add(found.dtype))
+    ids = torch.randint(5, 300, (3, 21))
+    mask = torch.ones_like(ids)
+    mask[0, 9:] = 0
+    with torch.inference_mode():
+        exact = hf(input_ids=ids, attention_mask=mask)[0]
+        found = reduced(input_ids=ids, attention_mask=mask, return_dict=True)[0]
+        alone = reduced(input_ids=ids[:1, :9], attention_mask=mask[:1, :9])[0]
+    assert found.dtype == torch.float32
+    # Nothing is cast to and fro between attention and the layers around it.
+    own_attention = kind in ("deberta-v2", "electra")
+    assert dtypes == {torch.float32 if own_attention else torch.bfloat16}
+    real = mask.bool()
+    assert (found - exact)[real].norm() < 0.01 * exact[real].norm()
+    assert (found[0, :9] - alone[0]).norm() < 0.01 * alone[0].norm()
+    # The weights are as they were.
+    assert {x.dtype for x in hf.parameters()} == {torch.float32}
+
+
 def test_an_encoder_that_cannot_be_written():
     class Odd(torch.nn.Module):
         def forward(self, rows):
