@@ -3,8 +3,8 @@ the same weights, texts and threads; start-up; memory; and how cost grows with l
 the length of a document and of the stream, and with processes.
 
     python benchmarks/speed.py [--threads 1] [--rounds 5] [--words 6000] [--systems a,b]
-        [--only systems,startup,memory,labels,length,stream,processes] [--output FOLDER]
-        [--gpu-id 0]
+        [--only systems,llm,startup,memory,labels,length,stream,processes]
+        [--output FOLDER] [--gpu-id 0]
 
 Systems take turns, round by round, in one process. With one thread CPU time counts, so that
 other jobs on the machine count for less; with more, or on a GPU, wall time. The JSON has
@@ -34,6 +34,7 @@ import import_time
 import spacy
 import speed_encoder
 import speed_gliner
+import speed_llm
 import torch
 import typer
 from speed_measure import (
@@ -48,7 +49,16 @@ from speed_measure import (
 from speed_process import run_part
 from speed_report import judge, render
 
-PARTS = ("systems", "startup", "memory", "labels", "length", "stream", "processes")
+PARTS = (
+    "systems",
+    "llm",
+    "startup",
+    "memory",
+    "labels",
+    "length",
+    "stream",
+    "processes",
+)
 # The bars, and what is measured in other processes, are a processor's.
 GPU_PARTS = ("systems", "labels", "length", "stream")
 DOCUMENT_SIZES = (1_000, 10_000, 50_000)
@@ -213,6 +223,7 @@ def main(
         "systems": lambda: measure_systems(
             models, words, long_words, split(systems), rounds
         ),
+        "llm": lambda: {"llm": speed_llm.measure_systems(rounds)},
         "startup": lambda: measure_startup(models, rounds),
         "memory": lambda: measure_memory(models, stream),
         "labels": lambda: {

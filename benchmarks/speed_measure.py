@@ -14,7 +14,15 @@ from ner_components import __version__
 from ner_components.precision import FEATURES, processor_flags, processor_name
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("torch", "onnxruntime", "spacy", "transformers", "gliner", "gliner-spacy")
+PACKAGES = (
+    "torch",
+    "onnxruntime",
+    "spacy",
+    "transformers",
+    "gliner",
+    "gliner-spacy",
+    "spacy-llm",
+)
 FLAGS = ("avx512_vnni", "avx_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
 # Ours in each setting: what is added to the model block.
 SETTINGS: dict[str, dict[str, str]] = {

@@ -204,6 +204,12 @@ TABLES: dict[str, tuple[str, list[str], Any]] = {
         ["texts", "system", "wants: is there", "words/s", "to gliner-spacy", "to batch"],
         make_system_cells("gliner-spacy", "gliner batch"),
     ),
+    "llm": (
+        "`ner_llm` and spacy-llm's stock pipe, a server that answers in 0.2 seconds, wall "
+        "time",
+        ["system", "words/s", "to spacy-llm"],
+        make_cells("system"),
+    ),
     "startup": (
         "Start-up of a fresh process, the start of Python included",
         ["step", "pipeline", "CPU s", "peak MB"],

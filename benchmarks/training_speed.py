@@ -21,10 +21,11 @@ import typer
 from encoder_data import backbone_folder, read_split
 from encoder_systems import make_examples
 from spacy.training import Example
-from thinc.api import Adam
+from thinc.api import Adam, Optimizer
 from transformers import AutoModelForTokenClassification
 
 from ner_components.encoder.transformer import _make_plan
+from ner_components.optimizer import make_fused_adam
 from ner_components.precision import FEATURES, processor_flags
 
 SENTENCES = 32  # of a step
@@ -36,17 +37,24 @@ OURS: dict[str, dict[str, Any]] = {
     "ner_encoder, mixed_precision": {"mixed_precision": True},
     "ner_encoder, both": {"freeze_embeddings": True, "mixed_precision": True},
 }
+THINC = "ner_encoder, Adam.v1"
 PLAIN = "torch loop"
 Step = Callable[[list[Example]], None]
 
 
-def make_ours(settings: dict[str, Any], examples: list[Example]) -> Step:
+def make_ours(
+    settings: dict[str, Any],
+    examples: list[Example],
+    make_optimizer: Callable[..., Optimizer] = make_fused_adam,
+) -> Step:
     """RETURNS (Callable): one update by spaCy."""
     nlp = spacy.blank("en")
     tok2vec = {"@architectures": "ner_components.Transformer.v1", **settings}
     model = {"@architectures": "ner_components.TokenClassifier.v1", "tok2vec": tok2vec}
     nlp.add_pipe("ner_encoder", name="ner", config={"model": model})
-    optimizer = Adam(1e-5, grad_clip=1.0, L2=0.01, L2_is_weight_decay=True)
+    optimizer = make_optimizer(
+        1e-5, grad_clip=1.0, L2=0.01, L2_is_weight_decay=True, use_averages=False
+    )
     nlp.initialize(lambda: examples, sgd=optimizer)
 
     def step(batch: list[Example]) -> None:
@@ -94,6 +102,7 @@ def main(
     examples = make_examples(nlp, sentences[:: max(1, stride)][: steps * SENTENCES])
     batches = [examples[i : i + SENTENCES] for i in range(0, steps * SENTENCES, SENTENCES)]
     systems = {name: make_ours(x, examples) for name, x in OURS.items()}
+    systems[THINC] = make_ours({}, examples, Adam)
     nlp.add_pipe("ner_encoder", name="ner")
     nlp.initialize(lambda: examples)
     systems[PLAIN] = make_plain(nlp, examples, fused=False)
