@@ -62,6 +62,8 @@ def performance() -> str:
     """RETURNS (str): The figures of docs/performance.md, as Markdown."""
     sections = {
         "precision": precision,
+        "backends": backends,
+        "windows_f1": windows,
         "training_speed": training,
         "training_f1": training_f1,
         "stream": stream,
@@ -105,6 +107,48 @@ def precision() -> list[str]:
             cells += [f"{100 * x['unchanged']:.2f}%", x["added"], f"{100 * change[0]:+.2f}"]
             cells += [" to ".join(f"{100 * y:+.2f}" for y in change[1:]), unstable]
             lines.append(table_row(cells))
+    return [*lines, ""]
+
+
+def backends() -> list[str]:
+    report = read("backends")
+    machine = report["machine"]
+    versions = machine["versions"]
+    names = ("torch", "onnxruntime", "openvino", "nncf")
+    lines = [
+        "The forward pass of the embedded encoder by three runtimes, one thread, as a ratio to torch's in float32, and what its "
+        "vectors differ by from those, as a share of their length (`python benchmarks/backends.py`, "
+        f"{machine['processor']} with {' and '.join(machine['flags'])}; "
+        f"{', '.join(f'{x} {versions[x]}' for x in names)}):",
+        "",
+        "| texts | runtime | speed | error |",
+        "|---|---|---|---:|",
+    ]
+    for x in report["rows"]:
+        cells = [x["texts"], x["system"], ratio(x["speed"]), f"{x['error']:.4f}"]
+        lines.append(table_row(cells))
+    return [*lines, ""]
+
+
+def windows() -> list[str]:
+    lines = [
+        "Windows of long documents that end where a sentence does, beside windows that overlap by their context (models of "
+        "`python benchmarks/corpora_f1.py train`, seed 1; dev sets, the gold set's documents and bc5cdr's sentences joined, the "
+        "others' documents whole; micro F1, the change with its paired 95% interval by document, and word pieces computed; "
+        "`python benchmarks/windows_f1.py`; * from few documents):",
+        "",
+        "| data | documents | words | F1 overlap | F1 sentences | change | interval | pieces |",
+        "|---|---:|---:|---:|---:|---:|---|---:|",
+    ]
+    for x in read("windows_f1")["rows"]:
+        change, pieces = x["change"], x["pieces"]
+        cells = [x["corpus"], x["documents"], x["words"]]
+        cells += [percent(x["micro_f"][y]) for y in ("overlap", "sentences")]
+        star = "" if change["reliable"] else " *"
+        interval = span([change["low"], change["high"]], "+") + star
+        cells += [f"{100 * change['value']:+.1f}", "" if x["documents"] == 1 else interval]
+        cells += [f"{pieces['sentences'] / pieces['overlap']:.2f}"]
+        lines.append(table_row(cells))
     return [*lines, ""]
 
 
@@ -167,8 +211,8 @@ def measured() -> list[str]:
     report = read("speed")
     text = (PUBLISHED / "speed.md").read_text(encoding="utf8")
     lines = [
-        f"`{report['command']}`. {report.get('note', '')} `ner_encoder` on documents misses its bar against `raw` because its "
-        "windows overlap, see above. `ner_llm` beside spacy-llm's pipe: [README](../README.md#figures).",
+        f"`{report['command']}`. {report.get('note', '')} `ner_llm` with other "
+        "servers and more documents: [README](../README.md#figures).",
         "",
     ]
     return [*lines, text.replace("\n## ", "\n### ")]
