@@ -33,7 +33,7 @@ def make_fused_adam(
 
     learn_rate, L2, beta1, beta2, eps, grad_clip, L2_is_weight_decay, use_averages: see
         thinc's documentation of `Adam`.
-    RETURNS (Optimizer): The optimizer, for weights on the processor or a GPU.
+    RETURNS (Optimizer): The optimizer.
     """
     return FusedAdam(
         learn_rate,
