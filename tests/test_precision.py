@@ -178,16 +178,22 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(("name", "most"), [("float32", 1e-5), ("int8", 0.05)])
-def test_kinds_of_encoders(kind, name, most):
+def make_kind(kind):
+    """RETURNS: An encoder with random weights, and pieces and a mask for it."""
     torch.manual_seed(0)
     config = transformers.AutoConfig.for_model(kind, **KINDS[kind])
     hf = transformers.AutoModel.from_config(config).eval()
-    reduced = reduce_encoder(hf, Precision(name, "onnxruntime"), None)
     ids = torch.randint(5, 300, (3, 21))
     mask = torch.ones_like(ids)
     mask[0, 9:] = 0
+    return hf, ids, mask
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("name", "most"), [("float32", 1e-5), ("int8", 0.05)])
+def test_kinds_of_encoders(kind, name, most):
+    hf, ids, mask = make_kind(kind)
+    reduced = reduce_encoder(hf, Precision(name, "onnxruntime"), None)
     with torch.no_grad():
         exact = hf(input_ids=ids, attention_mask=mask)[0]
     found = reduced(input_ids=ids, attention_mask=mask, return_dict=True)[0]
@@ -199,17 +205,12 @@ def test_kinds_of_encoders(kind, name, most):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_kinds_of_encoders_in_bfloat16(kind):
-    torch.manual_seed(0)
-    config = transformers.AutoConfig.for_model(kind, **KINDS[kind])
-    hf = transformers.AutoModel.from_config(config).eval()
+    hf, ids, mask = make_kind(kind)
     reduced = reduce_encoder(hf, make_precision("bfloat16"), None)
     dtypes = set()
     for module in reduced.modules():
         if isinstance(module, precision.Bfloat16Linear):
             module.register_forward_hook(lambda _, __, found: dtypes.add(found.dtype))
-    ids = torch.randint(5, 300, (3, 21))
-    mask = torch.ones_like(ids)
-    mask[0, 9:] = 0
     with torch.inference_mode():
         exact = hf(input_ids=ids, attention_mask=mask)[0]
         found = reduced(input_ids=ids, attention_mask=mask, return_dict=True)[0]
