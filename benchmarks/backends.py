@@ -13,9 +13,9 @@ was run before.
 """
 
 import json
-import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Annotated, Any
@@ -23,8 +23,14 @@ from typing import Annotated, Any
 import torch
 import typer
 from encoder_data import backbone_folder
-from speed_encoder import ROW_PIECES, make_rows, take_words
-from speed_measure import compare, describe_error, describe_machine, version_of
+from speed_encoder import ROW_PIECES, make_rows, pad, take_words
+from speed_measure import (
+    compare,
+    describe_error,
+    describe_machine,
+    interleave,
+    version_of,
+)
 from transformers import AutoModel, AutoTokenizer
 from wasabi import msg
 
@@ -46,8 +52,8 @@ OURS = {
 }
 GROUPS = (32, 64)  # values of an activation that share a scale in OpenVINO's 8 bits
 MAX_ITEMS = 512  # as the model blocks' default
-Batch = tuple[torch.Tensor, torch.Tensor]
-Forward = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+Batch = dict[str, torch.Tensor]
+Forward = Callable[[Batch], torch.Tensor]
 
 
 def make_texts(words: int) -> dict[str, list[Batch]]:
@@ -55,25 +61,20 @@ def make_texts(words: int) -> dict[str, list[Batch]]:
     tokenizer = AutoTokenizer.from_pretrained(backbone_folder())
     sentences = take_words("wnut17", words)
     texts = {"sentences": sentences, f"rows of {ROW_PIECES}": [" ".join(sentences)]}
-    return {name: batches(make_rows(tokenizer, x)) for name, x in texts.items()}
+    return {name: cut(make_rows(tokenizer, x)) for name, x in texts.items()}
 
 
-def batches(rows: list[list[int]]) -> list[Batch]:
-    found = []
-    for chosen in make_batches([len(x) for x in rows], MAX_ITEMS):
-        parts = [torch.tensor(rows[i]) for i in chosen]
-        ids = torch.nn.utils.rnn.pad_sequence(parts, batch_first=True)
-        lengths = torch.tensor([len(x) for x in parts])
-        found.append((ids, (torch.arange(ids.shape[1]) < lengths[:, None]).long()))
-    return found
+def cut(rows: list[list[int]]) -> list[Batch]:
+    chosen = make_batches([len(x) for x in rows], MAX_ITEMS)
+    return [pad([rows[i] for i in batch]) for batch in chosen]
 
 
 def make_forward(model: Any) -> Forward:
     """RETURNS (Callable): the first output of a torch module."""
 
-    def forward(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    def forward(batch: Batch) -> torch.Tensor:
         with torch.inference_mode():
-            return model(input_ids=ids, attention_mask=mask)[0]
+            return model(**batch)[0]
 
     return forward
 
@@ -86,9 +87,9 @@ def make_openvino(graph: Any, precision: str, **settings: Any) -> Forward:
     options |= {"INFERENCE_PRECISION_HINT": precision, **settings}
     request = openvino.compile_model(graph, "CPU", options).create_infer_request()
 
-    def forward(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        found = request.infer([ids.numpy(), mask.numpy()], share_inputs=True)
-        return torch.from_numpy(found[0])
+    def forward(batch: Batch) -> torch.Tensor:
+        arrays = [x.numpy() for x in batch.values()]
+        return torch.from_numpy(request.infer(arrays, share_inputs=True)[0])
 
     return forward
 
@@ -133,7 +134,7 @@ def make_openvino_systems(encoder: Any, sample: list[Batch]) -> dict[str, Forwar
             "f32",
             DYNAMIC_QUANTIZATION_GROUP_SIZE=size,
         )
-    data = nncf.Dataset([[x.numpy() for x in batch] for batch in sample])
+    data = nncf.Dataset([[x.numpy() for x in batch.values()] for batch in sample])
     fixed = nncf.quantize(
         read(exported),
         data,
@@ -148,23 +149,22 @@ def error(
     found: list[torch.Tensor], wanted: list[torch.Tensor], sets: list[Batch]
 ) -> float:
     """RETURNS (float): see above; padding does not count."""
-    kept = [mask.bool() for _, mask in sets]
+    kept = [batch["attention_mask"].bool() for batch in sets]
     pairs = list(zip(found, wanted, kept, strict=True))
     difference = sum(float(((x - y)[mask] ** 2).sum()) for x, y, mask in pairs)
     return (difference / sum(float((y[mask] ** 2).sum()) for _, y, mask in pairs)) ** 0.5
 
 
+def run(forward: Forward, sets: list[Batch]) -> list[torch.Tensor]:
+    return [forward(batch) for batch in sets]
+
+
 def measure(systems: dict[str, Forward], sets: list[Batch], rounds: int) -> list[dict]:
     """RETURNS (list[dict]): a row for each system."""
-    # The first run is the warm-up. What OpenVINO returns is overwritten by the next.
-    found = {name: [f(*x).clone() for x in sets] for name, f in systems.items()}
-    seconds: dict[str, list[float]] = {name: [] for name in systems}
-    for _ in range(rounds):
-        for name, forward in systems.items():
-            start = time.process_time()
-            for batch in sets:
-                forward(*batch)
-            seconds[name].append(time.process_time() - start)
+    runs = {name: partial(run, f, sets) for name, f in systems.items()}
+    found = {name: run() for name, run in runs.items()}  # the warm-up
+    timed = interleave(runs, rounds)
+    seconds = {name: [x["cpu"] for x in values] for name, values in timed.items()}
     plain = seconds[PLAIN]
     return [
         {

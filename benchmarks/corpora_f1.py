@@ -11,6 +11,7 @@ own `ner`, trained as long as its config says, below metrics/corpora_f1_baseline
 each corpus alone.
 """
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -26,6 +27,11 @@ def place(config: str) -> str:
     return {ENCODER: "corpora_f1", GLINER: "corpora_f1_gliner"}.get(
         config, f"corpora_f1_{config}"
     )
+
+
+def best_model(config: str, corpus: str) -> Path:
+    """RETURNS (Path): the trained pipeline of seed 1."""
+    return ROOT / "training" / place(config) / corpus / "seed1" / "model-best"
 
 
 @app.command()

@@ -17,8 +17,8 @@ from typing import Annotated, Any
 
 import spacy
 import typer
-from corpora_f1 import place
-from corpora_train import CORPORA, ENCODER, ROOT, bare_docs, is_there, read_split
+from corpora_f1 import best_model
+from corpora_train import CORPORA, ENCODER, bare_docs, is_there, read_split
 from spacy.tokens import Doc
 from wasabi import msg
 
@@ -75,7 +75,7 @@ def main(
     wanted = [x for x in CORPORA if x.name in corpora.split(",") and is_there(x)]
     most = max(wanted, key=lambda x: len(read_split(x, "test")))
     for corpus in wanted:
-        folder = ROOT / "training" / place(config) / corpus.name / "seed1" / "model-best"
+        folder = best_model(config, corpus.name)
         here = read_split(corpus, "test")
         # Ids of two corpora may be equal.
         for i, doc in enumerate(here):

@@ -189,15 +189,17 @@ def make_rows(tokenizer: Any, texts: list[str]) -> list[list[int]]:
 
 def make_padded(rows: list[list[int]], size: int) -> list[dict[str, torch.Tensor]]:
     """RETURNS (list): the rows as the model's inputs, so many in each."""
-    batches = []
-    for start in range(0, len(rows), size):
-        chosen = [torch.tensor(x) for x in rows[start : start + size]]
-        ids = torch.nn.utils.rnn.pad_sequence(chosen, batch_first=True)
-        lengths = torch.tensor([len(x) for x in chosen])
-        mask = torch.arange(ids.shape[1]) < lengths[:, None]
-        batch = {"input_ids": ids, "attention_mask": mask.long()}
-        batches.append({k: v.to(device()) for k, v in batch.items()})
-    return batches
+    return [pad(rows[start : start + size]) for start in range(0, len(rows), size)]
+
+
+def pad(rows: list[list[int]]) -> dict[str, torch.Tensor]:
+    """RETURNS (dict): rows of pieces as a model's inputs, (rows, time)."""
+    parts = [torch.tensor(x) for x in rows]
+    ids = torch.nn.utils.rnn.pad_sequence(parts, batch_first=True)
+    lengths = torch.tensor([len(x) for x in parts])
+    mask = torch.arange(ids.shape[1]) < lengths[:, None]
+    batch = {"input_ids": ids, "attention_mask": mask.long()}
+    return {k: v.to(device()) for k, v in batch.items()}
 
 
 class Forward:

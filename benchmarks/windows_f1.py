@@ -11,15 +11,15 @@ marked as one sentence can't be cut at a sentence's end: its windows overlap.
 
 import json
 import random
-from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any
 
 import spacy
 import typer
-from corpora_f1 import place
-from corpora_train import CORPORA, ENCODER, ROOT, bare_docs, is_there, read_split
+from corpora_f1 import best_model
+from corpora_train import CORPORA, ENCODER, bare_docs, is_there, read_split
+from precision_f1 import spans
 from spacy.language import Language
 from spacy.tokens import Doc, Span
 from wasabi import msg
@@ -61,10 +61,6 @@ def join(docs: list[Doc]) -> Doc:
     return found
 
 
-def spans(docs: Iterable[Doc]) -> list[list[tuple[int, int, str]]]:
-    return [[(ent.start, ent.end, ent.label_) for ent in doc.ents] for doc in docs]
-
-
 def annotate(nlp: Language, golds: list[Doc], windows: str) -> tuple[list[Doc], int]:
     """RETURNS (tuple): the documents annotated, and the word pieces computed for that."""
     docs = bare_docs(nlp, golds)
@@ -88,13 +84,12 @@ def main(
     for corpus in CORPORA:
         if corpus.name not in corpora.split(",") or not is_there(corpus):
             continue
-        folder = ROOT / "training" / place(ENCODER) / corpus.name / "seed1" / "model-best"
-        nlp = spacy.load(folder)
+        nlp = spacy.load(best_model(ENCODER, corpus.name))
         golds = make_documents(corpus.name, read_split(corpus, "dev"))
-        scores, pieces = {}, {}
+        gold, scores, pieces = [spans(doc) for doc in golds], {}, {}
         for windows in (OVERLAP, SENTENCES):
             docs, pieces[windows] = annotate(nlp, golds, windows)
-            scores[windows] = evaluate_spans(spans(golds), spans(docs))
+            scores[windows] = evaluate_spans(gold, [spans(doc) for doc in docs])
         change = compare(scores[SENTENCES], scores[OVERLAP]).difference
         rows.append(
             {

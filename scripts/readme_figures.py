@@ -144,9 +144,8 @@ def windows() -> list[str]:
         change, pieces = x["change"], x["pieces"]
         cells = [x["corpus"], x["documents"], x["words"]]
         cells += [percent(x["micro_f"][y]) for y in ("overlap", "sentences")]
-        star = "" if change["reliable"] else " *"
-        interval = span([change["low"], change["high"]], "+") + star
-        cells += [f"{100 * change['value']:+.1f}", "" if x["documents"] == 1 else interval]
+        value, interval = change_cells(change)
+        cells += [value, "" if x["documents"] == 1 else interval]
         cells += [f"{pieces['sentences'] / pieces['overlap']:.2f}"]
         lines.append(table_row(cells))
     return [*lines, ""]
@@ -180,13 +179,8 @@ def training_f1() -> list[str]:
     ]
     for x in rows:
         means = [sum(x["micro_f"][y]) / len(x["micro_f"][y]) for y in ("without", "with")]
-        change = x["change"]
         cells = [x["corpus"], x["setting"].replace("+", ", "), *map(percent, means)]
-        cells += [
-            f"{100 * change['value']:+.1f}",
-            span([change["low"], change["high"]], "+"),
-        ]
-        lines.append(table_row(cells))
+        lines.append(table_row([*cells, *change_cells(x["change"])]))
     return [*lines, ""]
 
 
@@ -364,6 +358,12 @@ def f1_cells(system: dict[str, Any]) -> list[str]:
     x = system["micro_f"]
     star = "" if x["reliable"] else " *"
     return [percent(x["value"]), span([x["low"], x["high"]]) + star]
+
+
+def change_cells(change: dict[str, Any]) -> list[str]:
+    star = "" if change["reliable"] else " *"
+    interval = span([change["low"], change["high"]], "+")
+    return [f"{100 * change['value']:+.1f}", interval + star]
 
 
 def zero_shot() -> list[str]:
